@@ -8,6 +8,7 @@ paper therefore hold for these models to float precision, with nothing folded in
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,12 +95,7 @@ class PaperModel(NativeModel):
         inputs_embeds: Tensor | None = None,
         **kwargs,
     ) -> Tensor:
-        n_pos = (input_ids if inputs_embeds is None else inputs_embeds).shape[1]
-        if n_pos > self.cfg.n_ctx:
-            raise ValueError(
-                f"this prompt is {n_pos} tokens long (with {BOS}), but the model's context is {self.cfg.n_ctx}: "
-                f"shorten it to at most {self.cfg.n_ctx} tokens"
-            )
+        check_length((input_ids if inputs_embeds is None else inputs_embeds).shape[1], self.cfg.n_ctx)
         resid = self.tok_embed(input_ids) if inputs_embeds is None else inputs_embeds
         for block in self.layers:  # nothing of position ever enters the residual stream
             (resid,) = block(resid, attention_mask=attention_mask, position_ids=position_ids)
@@ -115,3 +111,117 @@ def config(
         attn_only=True, normalization_type=None, positional_embedding_type="standard", act_fn="gelu",
         architecture="TransformerLensNative",
     )  # fmt: skip
+
+
+class CourseBridge(TransformerBridge):
+    """A TransformerBridge that refuses what cannot be right with one sentence, where the library would cut or crash."""
+
+    def to_tokens(self, input, prepend_bos=None, padding_side=None, move_to_device=True, truncate=False):
+        """As in TransformerLens, but a prompt that does not fit the context is refused rather than cut short."""
+        tokens = super().to_tokens(input, prepend_bos, padding_side, move_to_device, truncate)
+        check_length(tokens.shape[-1], self.cfg.n_ctx)
+        return tokens
+
+    def to_single_token(self, string: str) -> int:
+        """The id of a token; ValueError if the text is not exactly one."""
+        tokens = self.to_tokens(string, prepend_bos=False)[0]
+        if len(tokens) != 1:
+            pieces = " + ".join(repr(self.to_string(token)) for token in tokens[:8])
+            raise ValueError(f"{string!r} is not one token of this model but {len(tokens)}: {pieces or 'the empty text'}")
+        return tokens.item()
+
+    def run_with_hooks(self, *args, fwd_hooks=(), bwd_hooks=(), **kwargs):
+        """As in TransformerLens, after a check that each named hook exists."""
+        for name, _ in [*fwd_hooks, *bwd_hooks]:
+            if isinstance(name, str) and name not in self.hook_dict:
+                layer = re.match(r"blocks\.(\d+)\.", name)
+                if layer:
+                    check_head(self, int(layer[1]))
+                raise ValueError(f"there is no hook called {name!r}: model.hook_dict lists those that there are")
+        return super().run_with_hooks(*args, fwd_hooks=list(fwd_hooks), bwd_hooks=list(bwd_hooks), **kwargs)
+
+
+def check_length(n_pos: int, n_ctx: int) -> None:
+    """Raise ValueError for a prompt that is longer than the context."""
+    if n_pos > n_ctx:
+        raise ValueError(
+            f"this prompt is {n_pos} tokens long (with {BOS}), but the model's context is {n_ctx}: "
+            f"shorten it to at most {n_ctx} tokens"
+        )
+
+
+def check_head(model: TransformerBridge, layer: int, head: int = 0) -> None:
+    """Raise ValueError for a layer or a head that the model does not have."""
+    n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
+    if n_layers == 0:
+        raise ValueError(f"{model.cfg.model_name} has no layers, and so no heads: load a model that has some")
+    if not 0 <= layer < n_layers:
+        raise ValueError(f"there is no layer {layer}: {model.cfg.model_name} has layers 0 to {n_layers - 1}")
+    if not 0 <= head < n_heads:
+        raise ValueError(f"there is no head {head}: each layer of {model.cfg.model_name} has heads 0 to {n_heads - 1}")
+
+
+def head_weights(
+    model: TransformerBridge, layer: int, head: int
+) -> tuple[
+    Float[Tensor, "d_model d_head"], Float[Tensor, "d_model d_head"],
+    Float[Tensor, "d_model d_head"], Float[Tensor, "d_head d_model"],
+]:  # fmt: skip
+    """W_Q, W_K, W_V and W_O of one head; ValueError if the model does not have it."""
+    check_head(model, layer, head)
+    return model.W_Q[layer, head], model.W_K[layer, head], model.W_V[layer, head], model.W_O[layer, head]
+
+
+def bridge(model: PaperModel, tokenizer: PreTrainedTokenizerFast | None = None, name: str = "paper") -> TransformerBridge:
+    """Wrap the network as TransformerLens wraps its own: hooks, caches, `W_*`, `QK`, `OV`; gradients are off."""
+    wrapped = build_bridge_from_module(
+        model.eval().requires_grad_(False), architecture="TransformerLensNative", tl_config=model.cfg,
+        tokenizer=tokenizer, model_name=name,
+    )  # fmt: skip
+    wrapped.__class__ = CourseBridge  # the builder makes a TransformerBridge and takes no other class
+    return wrapped
+
+
+def tiny(n_layers: int, seed: int = 0) -> TransformerBridge:
+    """A random model for tests: d_model 32, 4 heads of 8, context 32, 64 tokens; any number of layers, zero too."""
+    return bridge(PaperModel(config(n_layers, d_model=32, n_heads=4, n_ctx=32, d_vocab=64), seed), name="tiny")
+
+
+def load_tokenizer(folder: Path = WEIGHTS) -> PreTrainedTokenizerFast:
+    """The course's tokenizer: byte-level BPE, with `<BOS>` put first and standing in for every other special token."""
+    return PreTrainedTokenizerFast(
+        tokenizer_file=str(folder / "tokenizer.json"), bos_token=BOS, eos_token=BOS, pad_token=BOS,
+        add_bos_token=True, name_or_path="",  # TransformerLens looks for both
+    )  # fmt: skip
+
+
+def read_card(name: str, folder: Path = WEIGHTS) -> dict:
+    """The model card: recipe, corpus, steps, losses, measured head scores and the SHA-256 of the weights.
+
+    Raises ValueError for a name that no model in the folder has.
+    """
+    names = sorted(card.stem for card in folder.glob("*-layer.json"))
+    if name not in names:
+        raise ValueError(f"there is no model called {name!r}: the models are {', '.join(map(repr, names))}")
+    return json.loads((folder / f"{name}.json").read_text())
+
+
+def load(name: str, folder: Path = WEIGHTS) -> TransformerBridge:
+    """A trained model: "zero-layer", "one-layer" or "two-layer".
+
+    The weights are safetensors, checked against the SHA-256 in the model card before they are read.
+    Raises ValueError for an unknown name, and for a weight file that is damaged, swapped or missing.
+    """
+    card = read_card(name, folder)
+    file = folder / f"{name}.safetensors"
+    if not file.exists():
+        raise ValueError(f"the weights {file.name} are missing from {folder}: install the course again")
+    stored = file.read_bytes()
+    if hashlib.sha256(stored).hexdigest() != card["sha256"]:
+        raise ValueError(
+            f"the weights {file.name} are not the file that the model card {name}.json describes (their SHA-256 "
+            "differs): the file is damaged or was swapped, so it was not loaded; install the course again"
+        )
+    model = PaperModel(config(**card["config"]))
+    model.load_state_dict({key: t.float() for key, t in load_safetensors(stored).items()}, strict=False)
+    return bridge(model, load_tokenizer(folder), name)

@@ -1,0 +1,73 @@
+"""Running a model: what its heads attend to, and what it loses where."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Model = Callable[[Int[Tensor, "batch pos"]], Float[Tensor, "batch pos d_vocab"]]
+
+
+def loss_per_position(
+    logits: Float[Tensor, "batch pos d_vocab"], rows: Int[Tensor, "batch pos_and_one"]
+) -> Float[Tensor, "batch pos"]:
+    """Cross-entropy in nats of each next token, for rows one longer than what the model was given."""
+    log_probs = logits.log_softmax(-1)
+    return -log_probs.gather(-1, rows[:, 1:, None].long()).squeeze(-1)
+
+
+def repeated_tokens(d_vocab: int, length: int, times: int, batch: int, seed: int = 0) -> Int[Tensor, "batch pos"]:
+    """`<BOS>` (token 0), then `length` uniformly random tokens, `times` times over (Elhage et al., "Induction heads")."""
+    generator = torch.Generator().manual_seed(seed)
+    once = torch.randint(1, d_vocab, (batch, length), generator=generator)
+    return torch.cat([torch.zeros(batch, 1, dtype=torch.long), once.repeat(1, times)], dim=1)
+
+
+def previous_token_score(pattern: Float[Tensor, "batch head query key"]) -> Float[Tensor, " head"]:
+    """Average attention each head pays to the position just before its own (Olsson et al. 2022, appendix).
+
+    Position 0 has none before it, and position 1 has only `<BOS>`, where idle heads rest: both are left out.
+    """
+    return pattern.diagonal(offset=-1, dim1=-2, dim2=-1)[..., 1:].mean((0, -1))
+
+
+def prefix_matching_score(pattern: Float[Tensor, "batch head query key"], length: int) -> Float[Tensor, " head"]:
+    """Average attention, on repeated tokens, to those that followed earlier copies of the present one.
+
+    `pattern` is of `repeated_tokens(..., length, times, ...)`; queries of the first copy have nothing to match and
+    are left out. All earlier copies count together (Olsson et al. 2022, appendix).
+    """
+    n_pos = pattern.shape[-1]
+    query, key = torch.meshgrid(torch.arange(n_pos), torch.arange(n_pos), indexing="ij")
+    follows = ((query - key) % length == length - 1) & (key < query) & (key > 1)
+    return (pattern * follows).sum(-1)[..., length + 1 :].mean((0, -1))
+
+
+def measure(model, rows: Int[Tensor, "batch pos"], length: int = 60, seed: int = 1) -> dict:
+    """The numbers of a model card, from held-out rows and from random tokens said twice; losses in nats.
+
+    `model` is a bridge; `rows` start with `<BOS>` and are one longer than what it is given. Early positions are 30
+    to 60, late ones 200 to 256. Standard errors are over rows.
+    """
+    losses = torch.cat([loss_per_position(model(part[:, :-1]), part) for part in rows.long().split(16)])
+    early, late = losses[:, 30:60].mean(1), losses[:, 200:].mean(1)
+    stderr = lambda x: (x.std() / len(x) ** 0.5).item()
+    twice = repeated_tokens(model.cfg.d_vocab, length, 2, 32, seed)
+    logits, cache = model.run_with_cache(twice)
+    copies = loss_per_position(logits[:, :-1], twice)
+    measured = {
+        "held_out_loss": losses.mean().item(), "held_out_loss_stderr": stderr(losses.mean(1)),
+        "early_loss": early.mean().item(), "late_loss": late.mean().item(),
+        "late_minus_early": (late - early).mean().item(), "late_minus_early_stderr": stderr(late - early),
+        "first_copy_loss": copies[:, :length].mean().item(), "second_copy_loss": copies[:, length:].mean().item(),
+    }  # fmt: skip
+    for layer in range(model.cfg.n_layers):
+        on_code = [
+            previous_token_score(model.run_with_cache(part[:, :-1])[1][f"blocks.{layer}.attn.hook_pattern"])
+            for part in rows[:64].long().split(16)
+        ]
+        measured[f"previous_token_layer_{layer}"] = torch.stack(on_code).mean(0).tolist()
+        pattern = cache[f"blocks.{layer}.attn.hook_pattern"]
+        measured[f"prefix_matching_layer_{layer}"] = prefix_matching_score(pattern, length).tolist()
+    return measured

@@ -1,0 +1,8 @@
+"""What each exercise asks, as its slow and obvious answer; one module for each notebook."""
+
+from walkthrough.exercises.exercise import Exercise
+from walkthrough.exercises import part_00, part_01, part_02, part_03
+
+EXERCISES: dict[str, Exercise] = {}
+for part in (part_00, part_01, part_02, part_03):
+    EXERCISES |= part.EXERCISES
