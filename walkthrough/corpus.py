@@ -15,9 +15,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Int
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch import Tensor
 
+WEIGHTS = Path(__file__).parent / "weights"
 STDLIB = "python"  # the name that the standard library goes by in the manifest
 TRAINING = (
     STDLIB, "torch", "transformers", "sympy", "pandas", "numpy", "matplotlib", "transformer_lens", "datasets",
@@ -124,6 +126,32 @@ def windows(texts: Iterable[str], tokenizer: Tokenizer, n_ctx: int = 256) -> Int
 def held_out(tokenizer: Tokenizer, packages: Iterable[str] = HELD_OUT, n_ctx: int = 256) -> Int[Tensor, "window pos"]:
     """Windows of code that no shipped model was trained on, in the same form as the training rows."""
     return windows((text for _, text in documents(packages)), tokenizer, n_ctx)
+
+
+def bigram_counts(rows: Int[Tensor, "window pos"], d_vocab: int) -> Int[Tensor, "first second"]:
+    """How often each token is followed by each other one.
+
+    The row of `<BOS>` counts how windows begin, and a window can begin anywhere in a file.
+    """
+    pairs = rows[:, :-1].long() * d_vocab + rows[:, 1:]
+    return pairs.flatten().bincount(minlength=d_vocab**2).view(d_vocab, d_vocab)
+
+
+def save_bigrams(counts: Int[Tensor, "first second"], file: Path) -> None:
+    """Store a table of counts, most of which are zero, as safetensors in compressed sparse rows."""
+    first, second = counts.nonzero(as_tuple=True)
+    row_ends = first.bincount(minlength=len(counts)).cumsum(0)
+    save_file({"row_ends": row_ends.int(), "second": second.short(), "count": counts[first, second].int()}, file)
+
+
+def load_bigrams(file: Path = WEIGHTS / "bigrams.safetensors") -> Int[Tensor, "first second"]:
+    """The bigram counts of the training corpus that ship with the course."""
+    stored = load_file(file)
+    d_vocab = len(stored["row_ends"])
+    first = torch.arange(d_vocab).repeat_interleave(stored["row_ends"].diff(prepend=torch.zeros(1)).long())
+    counts = torch.zeros(d_vocab, d_vocab, dtype=torch.long)
+    counts[first, stored["second"].long()] = stored["count"].long()
+    return counts
 
 
 def version(package: str) -> str:

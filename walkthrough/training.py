@@ -7,9 +7,11 @@ counts for induction heads to form is the number of steps more than that of toke
 import argparse
 import dataclasses
 import functools
+import hashlib
 import json
 import math
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +19,14 @@ import torch
 from accelerate import Accelerator
 from jaxtyping import Float, Int
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from walkthrough import corpus
-from walkthrough.models import PaperModel, config
+from walkthrough.behaviour import measure
+from walkthrough.models import PaperModel, bridge, config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +46,11 @@ class Recipe:
     bf16: bool = True
     seed: int = 0
     checkpoint_every: int = 500
+
+    @property
+    def shape(self) -> dict[str, int]:
+        """What `walkthrough.models.config` takes."""
+        return {key: getattr(self, key) for key in ("n_layers", "d_model", "n_heads", "n_ctx", "d_vocab")}
 
     def lr_factor(self, step: int) -> float:
         """Linear warm-up, then half a cosine down to nothing."""
@@ -124,11 +133,21 @@ def load_checkpoint(file: Path, model: PaperModel, opts: dict, identity: dict) -
 
 
 def train(name: str, recipe: Recipe, folder: Path) -> None:
-    """Train until the recipe's last step, from the last checkpoint in `folder` if there is one."""
+    """Train until the recipe's last step, from the last checkpoint in `folder` if there is one, and write the card.
+
+    Raises FileExistsError rather than overwrite a finished model, and ValueError if the batch cannot be divided
+    among the processes or a checkpoint belongs to another run.
+    """
+    if (folder / f"{name}.json").exists():
+        raise FileExistsError(f"{name} is finished in {folder}: give another folder, or delete its model card first")
     manifest = corpus.build(folder / "corpus", recipe.d_vocab, recipe.n_ctx)
     rows = np.load(folder / "corpus" / "train.npy", mmap_mode="r")
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
-    model = PaperModel(config(recipe.n_layers, recipe.d_model, recipe.n_heads, recipe.n_ctx, recipe.d_vocab), recipe.seed)
+    if recipe.batch % accelerator.num_processes:
+        raise ValueError(
+            f"a batch of {recipe.batch} sequences cannot be shared equally by {accelerator.num_processes} processes"
+        )
+    model = PaperModel(config(**recipe.shape), recipe.seed)
     opts = optimisers(model, recipe)
     identity = {"recipe": dataclasses.asdict(recipe), "corpus": manifest["sha256"]}
     checkpoint = folder / f"{name}.checkpoint.safetensors"
@@ -156,8 +175,51 @@ def train(name: str, recipe: Recipe, folder: Path) -> None:
         if (step + 1) % recipe.checkpoint_every == 0 and accelerator.is_main_process:
             save_checkpoint(checkpoint, model, opts, step + 1, identity)
     bar.close()
+    if accelerator.is_main_process:
+        write_model(name, recipe, folder, model, manifest)
+        checkpoint.unlink(missing_ok=True)
+    accelerator.wait_for_everyone()
+
+
+def write_model(name: str, recipe: Recipe, folder: Path, model: PaperModel, manifest: dict) -> None:
+    """Weights (rounded to float16, as they ship), tokenizer and model card; what the card says is measured on the file."""
+    shutil.copy(folder / "corpus" / "tokenizer.json", folder / "tokenizer.json")
+    weights = folder / f"{name}.safetensors"
+    save_file({key: p.cpu().half() for key, p in model.named_parameters() if p.requires_grad}, weights)
+    shipped = PaperModel(config(**recipe.shape))
+    shipped.load_state_dict({key: t.float() for key, t in load_file(weights).items()}, strict=False)
+    held_out = corpus.held_out(Tokenizer.from_file(str(folder / "tokenizer.json")), n_ctx=recipe.n_ctx)[::16]
+    untrained = PaperModel(config(**recipe.shape), recipe.seed + 1)
+    control = folder / "one-layer.json"
+    card = {
+        "name": name, "config": recipe.shape, "recipe": dataclasses.asdict(recipe), "seed": recipe.seed,
+        "steps": recipe.steps, "tokens": recipe.steps * recipe.batch * recipe.n_ctx,
+        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "measured": measure(bridge(shipped), held_out),
+        "random_weights": measure(bridge(untrained), held_out),
+        "one_layer_control": json.loads(control.read_text())["measured"] if control.exists() else None,
+        "corpus": manifest,
+    }  # fmt: skip
+    (folder / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n")
+
+
+def main() -> None:
+    """The command line: which model, and the folder for corpus, checkpoints and the finished model."""
+    parser = argparse.ArgumentParser(prog="python -m walkthrough.training", description=main.__doc__)
+    parser.add_argument("name", choices=RECIPES)
+    parser.add_argument("--folder", type=Path, default=Path("trained"))
+    parser.add_argument("--steps", type=int, help="fewer or more steps than the recipe's")
+    arguments = parser.parse_args()
+    recipe = RECIPES[arguments.name]
+    if arguments.steps:
+        recipe = dataclasses.replace(recipe, steps=arguments.steps)
+    try:
+        train(arguments.name, recipe, arguments.folder)
+    except (FileExistsError, ValueError, ModuleNotFoundError) as refusal:
+        parser.exit(1, f"{refusal}\n")
 
 
 if __name__ == "__main__":
-    import sys
-    train(sys.argv[1], RECIPES[sys.argv[1]], Path(sys.argv[2]))
+    main()
+
+
