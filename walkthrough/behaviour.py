@@ -18,7 +18,7 @@ def loss_per_position(
 
 
 def repeated_tokens(d_vocab: int, length: int, times: int, batch: int, seed: int = 0) -> Int[Tensor, "batch pos"]:
-    """`<BOS>` (token 0), then `length` uniformly random tokens, `times` times over (Elhage et al., "Induction heads")."""
+    """`<BOS>` (token 0), then `length` uniformly random tokens, `times` times over (paper: "Induction heads")."""
     generator = torch.Generator().manual_seed(seed)
     once = torch.randint(1, d_vocab, (batch, length), generator=generator)
     return torch.cat([torch.zeros(batch, 1, dtype=torch.long), once.repeat(1, times)], dim=1)

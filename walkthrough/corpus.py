@@ -123,9 +123,11 @@ def windows(texts: Iterable[str], tokenizer: Tokenizer, n_ctx: int = 256) -> Int
     return torch.from_numpy(np.concatenate([bos, rows], axis=1))
 
 
-def held_out(tokenizer: Tokenizer, packages: Iterable[str] = HELD_OUT, n_ctx: int = 256) -> Int[Tensor, "window pos"]:
-    """Windows of code that no shipped model was trained on, in the same form as the training rows."""
-    return windows((text for _, text in documents(packages)), tokenizer, n_ctx)
+def held_out(
+    tokenizer: Tokenizer, packages: Iterable[str] = HELD_OUT, n_ctx: int = 256, limit: int = PACKAGE_LIMIT
+) -> Int[Tensor, "window pos"]:
+    """Windows of code that no shipped model was trained on, in the form of the training rows; `limit` in characters."""
+    return windows((text for _, text in documents(packages, limit)), tokenizer, n_ctx)
 
 
 def bigram_counts(rows: Int[Tensor, "window pos"], d_vocab: int) -> Int[Tensor, "first second"]:

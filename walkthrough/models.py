@@ -127,7 +127,9 @@ class CourseBridge(TransformerBridge):
         tokens = self.to_tokens(string, prepend_bos=False)[0]
         if len(tokens) != 1:
             pieces = " + ".join(repr(self.to_string(token)) for token in tokens[:8])
-            raise ValueError(f"{string!r} is not one token of this model but {len(tokens)}: {pieces or 'the empty text'}")
+            raise ValueError(
+                f"{string!r} is not one token of this model but {len(tokens)}: {pieces or 'the empty text'}"
+            )
         return tokens.item()
 
     def run_with_hooks(self, *args, fwd_hooks=(), bwd_hooks=(), **kwargs):
@@ -172,7 +174,9 @@ def head_weights(
     return model.W_Q[layer, head], model.W_K[layer, head], model.W_V[layer, head], model.W_O[layer, head]
 
 
-def bridge(model: PaperModel, tokenizer: PreTrainedTokenizerFast | None = None, name: str = "paper") -> TransformerBridge:
+def bridge(
+    model: PaperModel, tokenizer: PreTrainedTokenizerFast | None = None, name: str = "paper"
+) -> TransformerBridge:
     """Wrap the network as TransformerLens wraps its own: hooks, caches, `W_*`, `QK`, `OV`; gradients are off."""
     wrapped = build_bridge_from_module(
         model.eval().requires_grad_(False), architecture="TransformerLensNative", tl_config=model.cfg,

@@ -1,9 +1,9 @@
 """Figures: arrays, labels and an `ax` in, the `ax` out. Nothing here computes, and nothing here sees a model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
-from jaxtyping import Float
+from jaxtyping import Float, Real
 from matplotlib.axes import Axes
 from torch import Tensor
 
@@ -56,4 +56,144 @@ def signed(
     image = ax.imshow(matrix, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
     label_tokens(ax, x, y)
     ax.figure.colorbar(image, ax=ax, label=label, shrink=0.7)
+    return ax
+
+
+def contributions(values: Float[Tensor, " part"], parts: Sequence[str], *, label: str, ax: Axes | None = None) -> Axes:
+    """One bar for each part of a sum: red where it adds, blue where it takes away."""
+    ax = ax or plt.subplots(figsize=(8, 3), layout="constrained")[1]
+    ax.bar(range(len(parts)), values, color=["tab:red" if value > 0 else "tab:blue" for value in values])
+    ax.axhline(0, color="black", linewidth=0.8)
+    ax.set_xticks(range(len(parts)), parts, rotation=90)
+    ax.set(xlabel="part of the stream (layer:head)", ylabel=label)
+    return ax
+
+
+def head_pairs(
+    values: Float[Tensor, "write read"], *, limit: float, label: str = "", layers: tuple[int, int] = (0, 1),
+    ax: Axes | None = None,
+) -> Axes:  # fmt: skip
+    """Heat map of a signed number for each pair of heads: rows write in one layer, columns read in a later one."""
+    ax = ax or plt.subplots(figsize=(4, 4), layout="constrained")[1]
+    image = ax.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    ax.set_xticks(range(values.shape[1]), [f"{layers[1]}:{head}" for head in range(values.shape[1])], rotation=90)
+    ax.set_yticks(range(values.shape[0]), [f"{layers[0]}:{head}" for head in range(values.shape[0])])
+    ax.set(xlabel="head that reads", ylabel="head that writes")
+    if label:
+        ax.figure.colorbar(image, ax=ax, label=label, shrink=0.7)
+    return ax
+
+
+def spectra(
+    lines: Float[Tensor, "line index"], bands: Mapping[str, tuple[Tensor, Tensor]], *, strongest: int, name: str,
+    label: str, ax: Axes | None = None,
+) -> Axes:  # fmt: skip
+    """Falling curves, a faint line each and one of them in bold, over bands from (low, high) of each baseline."""
+    ax = ax or plt.subplots(figsize=(4, 3), layout="constrained")[1]
+    index = range(1, lines.shape[1] + 1)
+    ax.plot(index, lines.T, color="tab:blue", linewidth=0.4, alpha=0.5)
+    for (which, (low, high)), colour in zip(bands.items(), ("tab:orange", "none")):
+        ax.fill_between(index, low, high, facecolor=colour, edgecolor="black", linestyle=":", alpha=0.7, label=which)
+    ax.plot(index, lines[strongest], color="tab:blue", linewidth=2, label=name)
+    ax.set(xlabel="index of the singular value", ylabel=label)
+    ax.legend(fontsize=7)
+    return ax
+
+
+def side_by_side(patterns: Float[Tensor, "head query key"], titles: Sequence[str], tokens: Sequence[str]) -> list[Axes]:
+    """Attention patterns of one prompt in a row, each under its title; the tokens label rows and columns."""
+    fig, axes = plt.subplots(
+        1, len(patterns), figsize=(4 * len(patterns), 4.6), layout="constrained", sharey=True, squeeze=False
+    )
+    for ax, pattern, title in zip(axes.flat, patterns, titles):
+        image = ax.imshow(pattern, cmap="Blues", vmin=0, vmax=1)
+        label_tokens(ax, tokens, tokens)
+        ax.set(title=title, xlabel="key (looked at)")
+    axes[0, 0].set_ylabel("query (looking)")
+    fig.colorbar(image, ax=axes, label="attention", shrink=0.7)
+    return list(axes.flat)
+
+
+def paired_bars(
+    first: Float[Tensor, "panel row"], second: Float[Tensor, "panel row"], rows: Sequence[Sequence[str]],
+    titles: Sequence[str], *, names: tuple[str, str], label: str,
+) -> list[Axes]:  # fmt: skip
+    """Panels, three to a row, of two horizontal bars for each token, the first token on top."""
+    n_rows = (len(first) + 2) // 3
+    axes = plt.subplots(n_rows, 3, figsize=(10, 2.5 * n_rows), layout="constrained", squeeze=False)[1]
+    for ax, tokens, title, *pair in zip(axes.flat, rows, titles, first, second):
+        for shift, values, name, colour in zip((-0.2, 0.2), pair, names, ("tab:blue", "silver")):
+            ax.barh([row + shift for row in range(len(tokens))], values, height=0.4, label=name, color=colour)
+        label_tokens(ax, y=tokens)
+        ax.set(title=title, xlabel=label)
+        ax.invert_yaxis()
+    for ax in axes.flat[len(first) :]:
+        ax.remove()
+    axes[0, 0].legend()
+    return list(axes.flat[: len(first)])
+
+
+def agreement(x: Float[Tensor, " point"], y: Float[Tensor, " point"], *, ax: Axes | None = None) -> Axes:
+    """Density of points in the plane, darker where there are more; equal values lie on the orange diagonal."""
+    ax = ax or plt.subplots(figsize=(5, 4), layout="constrained")[1]
+    image = ax.hexbin(x, y, gridsize=50, bins="log", cmap="Greys", linewidths=0)
+    ax.axline((0, 0), slope=1, color="tab:orange", linewidth=1)
+    ax.figure.colorbar(image, ax=ax, label="points per cell", shrink=0.7)
+    return ax
+
+
+def clouds(x: Real[Tensor, " point"], ys: Mapping[str, Float[Tensor, " point"]], *, ax: Axes | None = None) -> Axes:
+    """A dot for each point on logarithmic axes, one colour for each set of heights; zeros are not shown."""
+    ax = ax or plt.subplots(figsize=(6.5, 4), layout="constrained")[1]
+    for (name, y), colour in zip(ys.items(), ("tab:blue", "silver")):
+        ax.scatter(x[y > 0], y[y > 0], s=3, alpha=0.5, color=colour, label=name)
+    ax.set(xscale="log", yscale="log")
+    ax.legend(markerscale=4)
+    return ax
+
+
+def head_scatter(
+    across: Float[Tensor, " head"], up: Float[Tensor, " head"], names: Sequence[str], *, band: float = 0.0, x: str = "",
+    y: str = "", ax: Axes | None = None,
+) -> Axes:  # fmt: skip
+    """One named point for each head, from 0 to 1 across and -1 to 1 up; a grey band of this half-width about zero."""
+    ax = ax or plt.subplots(figsize=(6, 4), layout="constrained")[1]
+    ax.axhspan(-band, band, color="lightgrey")
+    ax.scatter(across, up, s=15)
+    taken = list(zip(across.tolist(), up.tolist()))
+    around = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, -1), (1, -1), (-1, 1))
+    for name, (a, b) in zip(names, taken[:]):  # each name goes to the first free place around its point
+        places = [(a + 0.05 * i, b + 0.07 * j) for i, j in around]
+        free = [p for p in places if all(abs(p[0] - q[0]) > 0.045 or abs(p[1] - q[1]) > 0.06 for q in taken)]
+        taken.append((free or places)[0])
+        ax.annotate(name, taken[-1], ha="center", va="center", fontsize=8)
+    ax.set(xlabel=x, ylabel=y, xlim=(-0.1, 1.1), ylim=(-1.1, 1.1))
+    return ax
+
+
+def two_shares(
+    across: Float[Tensor, " direction"], up: Float[Tensor, " direction"], *, label: str, x: str, y: str,
+    ax: Axes | None = None,
+) -> Axes:  # fmt: skip
+    """A point for each direction: how much one matrix uses it against how much another does, on equal log scales."""
+    ax = ax or plt.subplots(figsize=(4, 4), layout="constrained")[1]
+    ax.scatter(across, up, s=8, label=label)
+    ax.axline((1, 1), (2, 2), color="grey", linestyle="--", linewidth=0.8)
+    ticks = (0.1, 0.3, 1, 3, 10, 30, 100)
+    for set_scale, axis in ((ax.set_xscale, ax.xaxis), (ax.set_yscale, ax.yaxis)):
+        set_scale("log")
+        axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+        axis.set_ticks([], minor=True)
+    ax.set(xlabel=x, ylabel=y)
+    ax.legend(fontsize=8)
+    return ax
+
+
+def curves(lines: Mapping[str, Float[Tensor, " index"]], *, x: str, y: str, ax: Axes | None = None) -> Axes:
+    """One labelled curve each, over 1, 2, 3, …"""
+    ax = ax or plt.subplots(figsize=(4, 3), layout="constrained")[1]
+    for (name, values), style in zip(lines.items(), ("-", "-", "-", ":", ":", "--")):
+        ax.plot(range(1, len(values) + 1), values, style, label=name)
+    ax.set(xlabel=x, ylabel=y)
+    ax.legend(fontsize=8)
     return ax

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from jaxtyping import Float, Int
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -57,7 +57,7 @@ class Recipe:
         return min(1.0, (step + 1) / self.warmup) * 0.5 * (1 + math.cos(math.pi * step / self.steps))
 
 
-RECIPES = {"zero-layer": Recipe(0), "one-layer": Recipe(1), "two-layer": Recipe(2)}
+RECIPES = {"zero-layer": Recipe(0, steps=18_000), "one-layer": Recipe(1), "two-layer": Recipe(2)}
 
 
 class Loss(nn.Module):
@@ -98,6 +98,11 @@ def optimisers(model: PaperModel, recipe: Recipe) -> dict[str, torch.optim.Optim
     return built
 
 
+def checkpoint_file(folder: Path, name: str) -> Path:
+    """Where a run that is not finished is kept."""
+    return folder / f"{name}.checkpoint.safetensors"
+
+
 def save_checkpoint(file: Path, model: PaperModel, opts: dict, step: int, identity: dict) -> None:
     """Everything the next step depends on, as tensors; written beside the old one, then put in its place at once."""
     tensors = {f"model.{name}": p for name, p in model.named_parameters()}
@@ -117,7 +122,7 @@ def load_checkpoint(file: Path, model: PaperModel, opts: dict, identity: dict) -
     if not file.exists():
         return 0
     with safe_open(file, "pt") as stored:
-        metadata, tensors = stored.metadata(), {key: stored.get_tensor(key) for key in stored.keys()}
+        metadata, tensors = stored.metadata(), {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
     if metadata["identity"] != json.dumps(identity, sort_keys=True):
         raise ValueError(f"{file} was written by another recipe or corpus: give another folder, or delete it")
     model.load_state_dict({key[6:]: t for key, t in tensors.items() if key.startswith("model.")}, strict=False)
@@ -132,8 +137,8 @@ def load_checkpoint(file: Path, model: PaperModel, opts: dict, identity: dict) -
     return int(metadata["step"])
 
 
-def train(name: str, recipe: Recipe, folder: Path) -> None:
-    """Train until the recipe's last step, from the last checkpoint in `folder` if there is one, and write the card.
+def train(name: str, recipe: Recipe, folder: Path) -> PaperModel:
+    """Train until the recipe's last step, from the last checkpoint in `folder` if there is one.
 
     Raises FileExistsError rather than overwrite a finished model, and ValueError if the batch cannot be divided
     among the processes or a checkpoint belongs to another run.
@@ -150,7 +155,7 @@ def train(name: str, recipe: Recipe, folder: Path) -> None:
     model = PaperModel(config(**recipe.shape), recipe.seed)
     opts = optimisers(model, recipe)
     identity = {"recipe": dataclasses.asdict(recipe), "corpus": manifest["sha256"]}
-    checkpoint = folder / f"{name}.checkpoint.safetensors"
+    checkpoint = checkpoint_file(folder, name)
     start = load_checkpoint(checkpoint, model, opts, identity)
     loss_of = accelerator.prepare(Loss(model, recipe.bf16))
     share = slice(accelerator.process_index, None, accelerator.num_processes)
@@ -175,14 +180,11 @@ def train(name: str, recipe: Recipe, folder: Path) -> None:
         if (step + 1) % recipe.checkpoint_every == 0 and accelerator.is_main_process:
             save_checkpoint(checkpoint, model, opts, step + 1, identity)
     bar.close()
-    if accelerator.is_main_process:
-        write_model(name, recipe, folder, model, manifest)
-        checkpoint.unlink(missing_ok=True)
-    accelerator.wait_for_everyone()
+    return model
 
 
-def write_model(name: str, recipe: Recipe, folder: Path, model: PaperModel, manifest: dict) -> None:
-    """Weights (rounded to float16, as they ship), tokenizer and model card; what the card says is measured on the file."""
+def write_model(name: str, recipe: Recipe, folder: Path, model: PaperModel) -> None:
+    """Weights (rounded to float16, as they ship), tokenizer and card; what the card says is measured on that file."""
     shutil.copy(folder / "corpus" / "tokenizer.json", folder / "tokenizer.json")
     weights = folder / f"{name}.safetensors"
     save_file({key: p.cpu().half() for key, p in model.named_parameters() if p.requires_grad}, weights)
@@ -198,9 +200,10 @@ def write_model(name: str, recipe: Recipe, folder: Path, model: PaperModel, mani
         "measured": measure(bridge(shipped), held_out),
         "random_weights": measure(bridge(untrained), held_out),
         "one_layer_control": json.loads(control.read_text())["measured"] if control.exists() else None,
-        "corpus": manifest,
+        "corpus": json.loads((folder / "corpus" / "manifest.json").read_text()),
     }  # fmt: skip
     (folder / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n")
+    checkpoint_file(folder, name).unlink(missing_ok=True)
 
 
 def main() -> None:
@@ -214,12 +217,12 @@ def main() -> None:
     if arguments.steps:
         recipe = dataclasses.replace(recipe, steps=arguments.steps)
     try:
-        train(arguments.name, recipe, arguments.folder)
+        model = train(arguments.name, recipe, arguments.folder)
+        if PartialState().is_main_process:
+            write_model(arguments.name, recipe, arguments.folder, model)
     except (FileExistsError, ValueError, ModuleNotFoundError) as refusal:
         parser.exit(1, f"{refusal}\n")
 
 
 if __name__ == "__main__":
     main()
-
-

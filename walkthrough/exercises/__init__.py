@@ -1,7 +1,7 @@
 """What each exercise asks, as its slow and obvious answer; one module for each notebook."""
 
-from walkthrough.exercises.exercise import Exercise
 from walkthrough.exercises import part_00, part_01, part_02, part_03
+from walkthrough.exercises.exercise import Exercise
 
 EXERCISES: dict[str, Exercise] = {}
 for part in (part_00, part_01, part_02, part_03):

@@ -1,0 +1,142 @@
+import inspect
+
+import pytest
+import torch
+from jaxtyping import TypeCheckError
+
+from walkthrough import models
+from walkthrough.circuits import principal_cosines, random_rotation, stream_parts, virtual_weights
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    """A random two-layer model in float64, one batch of two prompts, and what it computed on them."""
+    model = models.tiny(2, seed=3).double()
+    tokens = torch.randint(1, 64, (2, 9), generator=torch.Generator().manual_seed(0))
+    tokens[:, 0] = 0
+    return model, tokens, *model.run_with_cache(tokens)
+
+
+def noise(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize(("n_parts", "hook"), [
+    (1, "blocks.0.hook_resid_pre"), (5, "blocks.0.hook_resid_post"), (9, "blocks.1.hook_resid_post"),
+])  # fmt: skip
+def test_parts_add_up_to_the_stream_after_each_layer(tiny, n_parts, hook):
+    model, _, _, cache = tiny
+    parts = stream_parts(cache, model.W_O)
+    assert len(parts) == 9
+    torch.testing.assert_close(parts[:n_parts].sum(0), cache[hook])
+
+
+@pytest.mark.parametrize(("layer", "head"), [(0, 0), (0, 3), (1, 2)])
+def test_each_part_is_the_head_it_should_be(tiny, layer, head):
+    """The slow way: zero the values of all other heads of the layer, and see what the layer adds."""
+    model, tokens, _, cache = tiny
+    others = [h for h in range(model.cfg.n_heads) if h != head]
+
+    def alone(z, hook):
+        z[:, :, others] = 0
+        return z
+
+    with model.hooks(fwd_hooks=[(f"blocks.{layer}.attn.hook_z", alone)]):
+        _, only = model.run_with_cache(tokens)
+    added = only[f"blocks.{layer}.hook_resid_post"] - only[f"blocks.{layer}.hook_resid_pre"]
+    part = stream_parts(cache, model.W_O)[1 + model.cfg.n_heads * layer + head]
+    assert added.norm() > 0.1
+    torch.testing.assert_close(part, added)
+
+
+def test_a_model_without_layers_has_one_part():
+    model = models.tiny(0)
+    _, cache = model.run_with_cache(torch.tensor([[0, 3, 4]]))
+    parts = stream_parts(cache, torch.zeros(0, 4, 8, 32))
+    torch.testing.assert_close(parts, cache["hook_embed"][None])
+
+
+def test_a_cache_without_values_is_refused(tiny):
+    model, _, _, cache = tiny
+    cache = {name: stored for name, stored in cache.items() if name != "blocks.1.attn.hook_z"}
+    with pytest.raises(ValueError, match=r"the cache holds no 'blocks\.1\.attn\.hook_z'"):
+        stream_parts(cache, model.W_O)
+
+
+@pytest.mark.parametrize("kind", ["Q", "K", "V"])
+def test_virtual_weights_carry_what_the_stream_carries(tiny, kind):
+    """Two roads: remove a head's output from the stream, or its message from what a later head computes."""
+    model, _, _, cache = tiny
+    W_in = getattr(model, f"W_{kind}")[1]
+    wires = virtual_weights(model.W_O[0], W_in)
+    outputs = stream_parts(cache, model.W_O)[1 : 1 + model.cfg.n_heads]
+    for write in range(model.cfg.n_heads):
+        for read in range(model.cfg.n_heads):
+            message = cache["blocks.0.attn.hook_z"][:, :, write] @ wires[write, read]
+            torch.testing.assert_close(message, outputs[write] @ W_in[read])
+
+
+def test_virtual_weights_are_the_papers_product_transposed():
+    W_O, W_in = noise(3, 2, 7), noise(4, 7, 2, seed=1)
+    columns = torch.stack([torch.stack([into.T @ out.T for into in W_in]) for out in W_O])  # W_I² W_O¹
+    torch.testing.assert_close(virtual_weights(W_O, W_in), columns.mT)
+
+
+def test_weights_that_share_no_stream_are_refused():
+    with pytest.raises(ValueError, match="W_O writes 7 dimensions and W_in reads 2: pass W_O, then W_in"):
+        inspect.unwrap(virtual_weights)(noise(3, 2, 7), noise(3, 2, 7))
+    with pytest.raises(TypeCheckError):  # what the annotations say of it
+        virtual_weights(noise(3, 2, 7), noise(3, 2, 7))
+
+
+@pytest.mark.parametrize(("d_model", "write", "read"), [(9, 3, 3), (9, 2, 4), (5, 3, 4)])
+def test_principal_cosines_come_from_projections_too(d_model, write, read):
+    """Projecting on one space and then the other shrinks each principal direction by its squared cosine."""
+    first, second = noise(d_model, write), noise(d_model, read, seed=1)
+    both = first @ torch.linalg.pinv(first) @ second @ torch.linalg.pinv(second)
+    squares = torch.linalg.eigvals(both).real.sort(descending=True).values[: min(write, read)]
+    torch.testing.assert_close(principal_cosines(first, second), squares.clamp(0, 1).sqrt())
+
+
+def test_principal_cosines_do_not_depend_on_the_bases():
+    first, second = noise(8, 3), noise(8, 3, seed=1)
+    cosines = principal_cosines(first @ noise(3, 3, seed=2), second @ noise(3, 3, seed=3))
+    torch.testing.assert_close(cosines, principal_cosines(first, second))
+
+
+def test_principal_cosines_of_planes_that_share_a_line():
+    first = torch.tensor([[1.0, 1.0], [0.0, 5.0], [0.0, 0.0]])  # the x-y plane
+    second = torch.tensor([[2.0, 0.0], [0.0, 3.0], [0.0, 3.0]])  # x, and halfway between y and z
+    torch.testing.assert_close(principal_cosines(first, second), torch.tensor([1.0, 0.5**0.5]))
+
+
+def test_principal_cosines_take_every_pair():
+    first, second = noise(2, 1, 6, 2), noise(1, 3, 6, 2, seed=1)
+    cosines = principal_cosines(first, second)
+    assert cosines.shape == (2, 3, 2)
+    torch.testing.assert_close(cosines[1, 2], principal_cosines(first[1, 0], second[0, 2]))
+
+
+@pytest.mark.parametrize("columns", [noise(6, 1) @ noise(1, 2), noise(2, 3), torch.zeros(6, 2).double()])
+def test_columns_that_are_no_basis_are_refused(columns):
+    with pytest.raises(ValueError, match="not independent"):
+        principal_cosines(columns, noise(len(columns), 1, seed=2))
+
+
+def test_random_spaces_overlap_by_their_share_of_the_whole():
+    spaces = torch.stack([random_rotation(24, seed)[:, :6] for seed in range(300)])
+    overlap = principal_cosines(spaces[:150], spaces[150:]).square().mean(-1)
+    assert abs(overlap.mean() - 6 / 24) < 4 * overlap.std() / 150**0.5
+
+
+def test_a_random_rotation_is_orthogonal_and_its_own():
+    R = random_rotation(16, seed=1)
+    torch.testing.assert_close(R @ R.T, torch.eye(16).double())
+    torch.testing.assert_close(R, random_rotation(16, seed=1))
+    assert (R - random_rotation(16, seed=2)).abs().max() > 0.1
+
+
+def test_random_rotations_prefer_no_direction():
+    """Without the signs, QR would make the first entry negative or positive throughout."""
+    corner = torch.stack([random_rotation(8, seed)[0] for seed in range(400)])
+    assert corner.mean(0).abs().max() < 4 * (1 / 8) ** 0.5 / 400**0.5

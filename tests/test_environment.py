@@ -1,0 +1,46 @@
+"""pyproject.toml, environment.yml and constraints.txt say the same."""
+
+import tomllib
+from importlib.metadata import version
+from itertools import chain
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PINS = {
+    (pin := Requirement(line)).name.lower().replace("_", "-"): str(pin.specifier).removeprefix("==")
+    for line in (ROOT / "constraints.txt").read_text().splitlines()
+}
+ASKED = [
+    requirement
+    for text in [*PROJECT["dependencies"], *chain(*PROJECT["optional-dependencies"].values())]
+    if (requirement := Requirement(text)).name != "walkthrough"
+]
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=str)
+def test_every_requirement_is_pinned_to_a_version_that_it_allows(asked):
+    assert asked.specifier.contains(PINS[asked.name.lower()])
+
+
+def test_every_pin_is_one_exact_version():
+    assert all(pin and not set(pin) & set("<>=!~*,") for pin in PINS.values())
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=lambda asked: asked.name)
+def test_what_is_installed_here_is_what_is_pinned(asked):
+    assert version(asked.name).partition("+")[0] == PINS[asked.name.lower()]
+
+
+def test_the_conda_environment_agrees():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    conda = [Requirement(entry) for entry in environment["dependencies"] if isinstance(entry, str)]
+    (pip,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
+    assert pip == ["-c constraints.txt", "-e .[course]"]
+    assert "course" in PROJECT["optional-dependencies"]
+    python = next(requirement for requirement in conda if requirement.name == "python")
+    assert str(python.specifier) == PROJECT["requires-python"]

@@ -1,0 +1,208 @@
+"""What design asks of notebooks and package, as tests; each rule is also shown a notebook that breaks it."""
+
+import ast
+import errno
+import os
+import re
+import socket
+import subprocess
+import sys
+import tokenize
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from walkthrough import behaviour
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+MODULES = sorted((ROOT / "walkthrough").rglob("*.py"))
+DEFINITIONS = (ast.FunctionDef, ast.ClassDef)
+
+
+def code_cells(nb):
+    return [cell for cell in nb.cells if cell.cell_type == "code"]
+
+
+def executed_in_sequence(nb):
+    counts = [cell.execution_count for cell in code_cells(nb)]
+    return [] if counts == list(range(1, len(counts) + 1)) else [f"execution counts {counts}"]
+
+
+def short_cells(nb):
+    lengths = [len(cell.source.splitlines()) for cell in code_cells(nb)]
+    problems = [f"a cell of {length} lines" for length in lengths if length > 15]
+    if lengths and lengths[0] > 8:
+        problems.append(f"a set-up cell of {lengths[0]} lines")
+    if lengths and sorted(lengths)[len(lengths) // 2] > 5:
+        problems.append("the median code cell is above 5 lines")
+    return problems
+
+
+def plain_python(nb):
+    hidden = re.compile(r"^\s*[%!]|get_ipython|sys\.path|os\.system|subprocess", re.M)
+    return [cell.source for cell in code_cells(nb) if hidden.search(cell.source)]
+
+
+def clean_outputs(nb):
+    outputs = [output for cell in code_cells(nb) for output in cell.outputs]
+    return [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
+
+
+def few_words(nb):
+    words = sum(len(cell.source.split()) for cell in nb.cells if cell.cell_type == "markdown")
+    return [f"{words} words"] if words > 2000 else []
+
+
+def few_figures(nb):
+    figures = sum("image/png" in output.get("data", {}) for cell in code_cells(nb) for output in cell.outputs)
+    return [f"{figures} figures"] if figures > 8 else []
+
+
+def three_to_five_exercises(nb):
+    checks = {label for cell in code_cells(nb) for label in re.findall(r'check\("(\d+\.\d+)"', cell.source)}
+    return [] if 3 <= len(checks) <= 5 else [f"exercises {sorted(checks)}"]
+
+
+def unsolved(nb):
+    """Every exercise is published unsolved: its check says so, and nothing else."""
+    return [
+        cell.source
+        for cell in code_cells(nb)
+        if 'check("' in cell.source and "not attempted yet" not in "".join(o.get("text", "") for o in cell.outputs)
+    ]
+
+
+def package_definitions():
+    found = {}
+    for module in MODULES:
+        for node in ast.parse(module.read_text()).body:
+            if isinstance(node, DEFINITIONS):
+                found.setdefault(node.name, []).append(ast.dump(node))
+    return found
+
+
+def same_syntax_trees(nb):
+    """A name that the package defines too is defined by the same code."""
+    package, problems = package_definitions(), []
+    for cell in code_cells(nb):
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, DEFINITIONS) and node.name in package and ast.dump(node) not in package[node.name]:
+                problems.append(node.name)
+    return problems
+
+
+RULES = (
+    executed_in_sequence, short_cells, plain_python, clean_outputs, few_words, few_figures, three_to_five_exercises,
+    unsolved, same_syntax_trees,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_follow_the_rules(path, rule):
+    assert rule(nbformat.read(path, 4)) == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_small(path):
+    assert path.stat().st_size <= 1_000_000
+
+
+def test_the_course_has_the_notebooks_it_names():
+    assert [path.stem for path in NOTEBOOKS[:4]] == [
+        "00_start_here", "01_residual_stream", "02_zero_layer_bigrams", "03_attention_heads",
+    ]  # fmt: skip
+
+
+def code(source, count=1, **kwargs):
+    return new_code_cell(source, execution_count=count, **kwargs)
+
+
+BROKEN = {
+    executed_in_sequence: [code("1", 1), code("2", 3)],
+    short_cells: [code("x = 1\n" * 16)],
+    plain_python: [code("%time x")],
+    clean_outputs: [code("1 / 0", outputs=[new_output("error", ename="E", evalue="", traceback=[])])],
+    few_words: [new_markdown_cell("word " * 2001)],
+    few_figures: [code("f()", outputs=[new_output("display_data", {"image/png": ""})] * 9)],
+    three_to_five_exercises: [code('check("1.1", f)')],
+    unsolved: [code('check("1.1", f)', outputs=[new_output("stream", text="1.1 ✓ right\n")])],
+    same_syntax_trees: [code("def previous_token_score(pattern):\n    return pattern")],
+}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_each_rule_catches_a_notebook_that_breaks_it(rule):
+    assert rule(new_notebook(cells=BROKEN[rule])) != []
+
+
+def imports(path):
+    """The modules of this package and TransformerLens that a file imports."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "walkthrough":
+            names |= {f"walkthrough.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module)
+    return {name for name in names if name.partition(".")[0] in ("walkthrough", "transformer_lens")}
+
+
+ALLOWED = {
+    "models": {"transformer_lens", "transformer_lens.model_bridge.sources._bridge_builder",
+               "transformer_lens.model_bridge.sources.native"},
+    "training": {"walkthrough.corpus", "walkthrough.behaviour", "walkthrough.models"},
+    "paths": {"walkthrough.circuits"},
+    "widgets": {"walkthrough.plots"},
+    "check": {"walkthrough.exercises"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", [m for m in MODULES if m.parent.name == "walkthrough"], ids=lambda path: path.stem)
+def test_imports_flow_one_way(path):
+    assert imports(path) <= ALLOWED.get(path.stem, set())
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_every_public_definition_has_a_docstring(path):
+    tree = ast.parse(path.read_text())
+    public = [n for n in ast.walk(tree) if isinstance(n, DEFINITIONS) and not n.name.startswith("_")]
+    inherited = {"forward", "backward"}
+    assert [n.name for n in public if not ast.get_docstring(n) and n.name not in inherited] == []
+
+
+def test_the_package_is_made_of_files_with_names_and_of_modest_size():
+    assert not list(ROOT.glob("**/utils.py"))
+    assert {str(m): n for m in MODULES if (n := len(m.read_text().splitlines())) > 260} == {}
+
+
+def test_nobody_left_a_note_to_self():
+    for path in [*MODULES, *Path(__file__).parent.rglob("*.py")]:
+        with tokenize.open(path) as file:
+            comments = [t.string for t in tokenize.generate_tokens(file.readline) if t.type == tokenize.COMMENT]
+        assert not [c for c in comments if re.search(r"\b(TODO|FIXME|XXX|HACK)\b", c)], path
+
+
+@pytest.mark.parametrize("command", ["check", "format --check"])
+def test_ruff_has_nothing_to_say(command):
+    ran = subprocess.run(
+        [sys.executable, "-m", "ruff", *command.split(), "--no-cache", "."], cwd=ROOT, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stdout
+
+
+def test_shapes_are_enforced_while_tests_run():
+    with pytest.raises(Exception, match="previous_token_score"):
+        behaviour.previous_token_score(torch.zeros(3, 3))
+
+
+@pytest.mark.skipif("WALKTHROUGH_UNPLUGGED" not in os.environ, reason="tests/run.py could not unplug the network")
+def test_the_network_is_unplugged():
+    with pytest.raises(OSError) as error:
+        socket.create_connection(("192.0.2.1", 80), timeout=5)
+    assert error.value.errno == errno.ENETUNREACH

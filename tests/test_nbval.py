@@ -1,0 +1,64 @@
+"""The notebooks' stored outputs are really compared: a wrong number, word or picture-less widget must be noticed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+from conftest import same_but_for_last_digits
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize(
+    ("stored", "new", "same"),
+    [
+        ("loss 2.415", "loss 2.415", True),
+        ("loss 2.415", "loss 2.416", True),
+        ("loss 2.415", "loss 2.417", False),
+        ("loss 2.415", "loss 2.42", False),
+        ("loss -0.01", "loss 0.00", True),
+        ("head 1", "head 2", False),
+        ("loss 2.415", "cost 2.415", False),
+        ("1:3 0.60", "1:4 0.60", False),
+        ("0.1 0.2", "0.1", False),
+    ],
+)
+def test_only_the_last_digit_of_a_fraction_may_differ(stored, new, same):
+    assert same_but_for_last_digits(stored, new) is same
+
+
+def run_nbval(tmp_path, source, printed):
+    output = new_output("stream", name="stdout", text=printed)
+    cell = new_code_cell(source, execution_count=1, outputs=[output] if printed else [])
+    nbformat.write(new_notebook(cells=[cell]), tmp_path / "one.ipynb")
+    (tmp_path / "conftest.py").write_text((ROOT / "conftest.py").read_text())
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--nbval",
+        "--nbval-current-env",
+        "one.ipynb",
+    ]
+    return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).returncode
+
+
+def test_right_outputs_pass_and_wrong_ones_fail(tmp_path):
+    assert run_nbval(tmp_path, "print('head', 3, f'{2 / 3:.3f}')", "head 3 0.667\n") == 0
+    assert run_nbval(tmp_path, "print('head', 3, f'{2 / 3:.3f}')", "head 4 0.667\n") == 1
+    assert run_nbval(tmp_path, "print('head', 3, f'{2 / 3:.3f}')", "head 3 0.677\n") == 1
+    assert run_nbval(tmp_path, "assert 1 + 1 == 3", "") == 1
+
+
+SLIDER = "import ipywidgets\nwidget = ipywidgets.interactive({}, x=(0, 3))\n_ = widget"
+
+
+def test_a_widget_passes_and_an_exception_in_its_callback_fails(tmp_path):
+    assert run_nbval(tmp_path, SLIDER.format("lambda x: print(x)"), "") == 0

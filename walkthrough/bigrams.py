@@ -1,0 +1,69 @@
+"""Bigram counts against the one table that a zero-layer model is: log-probabilities, KL, losses and low-rank fits."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def conditional(counts: Int[Tensor, "first second"]) -> Float[Tensor, "first second"]:
+    """P(second | first) as counted, in float64; a row without counts stays zero.
+
+    Raises ValueError if a count is negative.
+    """
+    if (counts < 0).any():
+        raise ValueError("counts cannot be negative: give how often each pair occurred, not logarithms or differences")
+    return counts.double() / counts.sum(1, keepdim=True).clamp_min(1)
+
+
+def bigram_log_probs(
+    W_E: Float[Tensor, "d_vocab d_model"], W_U: Float[Tensor, "d_model d_vocab"]
+) -> Float[Tensor, "first second"]:
+    """Log P(second | first) in nats, from the weights alone (Elhage et al. 2021, "Zero-Layer Transformers")."""
+    return (W_E @ W_U).log_softmax(-1)
+
+
+def row_kl(counts: Int[Tensor, "first second"], log_probs: Float[Tensor, "first second"]) -> Float[Tensor, " first"]:
+    """KL(counted || model) of each row in nats, 0 if it has no counts; ValueError if the tables differ in shape."""
+    if counts.shape != log_probs.shape:
+        raise ValueError(f"counts {list(counts.shape)} and log_probs {list(log_probs.shape)} must have the same shape")
+    first, second = counts.nonzero(as_tuple=True)
+    counted = counts[first, second].double() / counts.sum(1)[first]
+    terms = counted * (counted.log() - log_probs[first, second])
+    return terms.new_zeros(len(counts)).index_add(0, first, terms)
+
+
+def loss_on_counts(counts: Int[Tensor, "first second"], log_probs: Float[Tensor, "first second"]) -> Float[Tensor, ""]:
+    """Mean cross-entropy in nats of the pairs counted, infinite if one has probability 0; ValueError if there are none."""
+    if counts.shape != log_probs.shape or counts.sum() == 0:
+        raise ValueError(f"log_probs {list(log_probs.shape)} need counts of the same shape, not all of them zero")
+    first, second = counts.nonzero(as_tuple=True)
+    return -(counts[first, second] * log_probs[first, second].double()).sum() / counts.sum()
+
+
+def smoothed(counts: Int[Tensor, "first second"], strength: int) -> Float[Tensor, "first second"]:
+    """P(second | first) after adding `strength` imaginary tokens to each row, spread as tokens are overall.
+
+    Every pair becomes possible, so that the table can be scored on new text. Raises ValueError unless strength > 0.
+    """
+    if strength <= 0:
+        raise ValueError(f"strength must be above zero, not {strength}: it counts the imaginary tokens of each row")
+    overall = (counts.sum(0).double() + 1) / (counts.sum() + len(counts))
+    return (counts + strength * overall) / (counts.sum(1, keepdim=True) + strength)
+
+
+def fit_low_rank(
+    counts: Int[Tensor, "first second"], d_model: int, seed: int = 0, steps: int = 500
+) -> tuple[Float[Tensor, "first d_model"], Float[Tensor, "d_model second"]]:
+    """The W_E and W_U whose softmax fits a table of counts best, by Adam; ValueError unless d_model is positive."""
+    if d_model < 1:
+        raise ValueError(f"d_model must be at least 1, not {d_model}")
+    share, generator = counts / counts.sum(), torch.Generator().manual_seed(seed)
+    W_E = (torch.randn(counts.shape[0], d_model, generator=generator) / d_model**0.5).requires_grad_()
+    W_U = torch.randn(d_model, counts.shape[1], generator=generator).requires_grad_()
+    optimiser = torch.optim.Adam([W_E, W_U], betas=(0.9, 0.99))
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = 0.1 * (1 - step / steps)
+        optimiser.zero_grad()
+        (-share * bigram_log_probs(W_E, W_U)).sum().backward()
+        optimiser.step()
+    return W_E.detach(), W_U.detach()

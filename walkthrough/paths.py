@@ -1,0 +1,69 @@
+"""Attention heads as linear maps: patterns, outputs, products of heads, and patterns held fixed."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def attention_pattern(
+    resid: Float[Tensor, "*batch pos d_model"], W_pos: Float[Tensor, "n_ctx d_model"],
+    W_Q: Float[Tensor, "d_model d_head"], W_K: Float[Tensor, "d_model d_head"],
+) -> Float[Tensor, "*batch query key"]:  # fmt: skip
+    """Where a head looks: the softmax, over keys up to the query's own position, of q · k / √d_head.
+
+    `resid` comes without positions: they are added here. Rows sum to 1. Raises ValueError for a stream longer than
+    W_pos (Elhage et al. 2021, "Attention Heads as Information Movement"; the paper leaves out 1/√d_head).
+    """
+    if resid.shape[-2] > len(W_pos):
+        raise ValueError(f"{resid.shape[-2]} positions, but W_pos has only {len(W_pos)}: shorten the prompt")
+    placed = resid + W_pos[: resid.shape[-2]]
+    scores = (placed @ W_Q) @ (placed @ W_K).mT / W_Q.shape[-1] ** 0.5
+    future = torch.ones_like(scores).triu(1).bool()
+    return scores.masked_fill(future, -torch.inf).softmax(-1)
+
+
+def head_output(
+    pattern: Float[Tensor, "*batch query key"], resid: Float[Tensor, "*batch pos d_model"],
+    W_V: Float[Tensor, "d_model d_head"], W_O: Float[Tensor, "d_head d_model"],
+) -> Float[Tensor, "*batch query d_model"]:  # fmt: skip
+    """What a head adds to the residual stream, from its pattern and the stream it reads: A x W_V W_O.
+
+    In the paper's notation (A ⊗ W_OV) x, with W_OV the transpose of our W_V W_O. Raises ValueError if pattern and
+    stream have different lengths (Elhage et al. 2021, "Attention Heads as Information Movement").
+    """
+    if pattern.shape[-1] != resid.shape[-2]:
+        raise ValueError(
+            f"a pattern over {pattern.shape[-1]} keys cannot read {resid.shape[-2]} positions: use one prompt"
+        )
+    return pattern @ (resid @ W_V) @ W_O
+
+
+def virtual_pattern(
+    first: Float[Tensor, "*batch pos key"], second: Float[Tensor, "*batch query pos"]
+) -> Float[Tensor, "*batch query key"]:
+    """Where a virtual head looks: the later head's pattern read through the earlier head's, A2 A1; rows sum to 1.
+
+    Raises ValueError for patterns of different lengths (Elhage et al. 2021, "Virtual Attention Heads").
+    """
+    if first.shape[-2] != second.shape[-1]:
+        raise ValueError(f"patterns of {first.shape[-2]} and {second.shape[-1]} positions: use two of one prompt")
+    return second @ first
+
+
+def freeze(patterns: list[Float[Tensor, "batch head query key"]]) -> list[tuple[str, Callable]]:
+    """Hooks for `run_with_hooks` that force stored attention patterns, one tensor a layer, on a run.
+
+    One stored sequence serves a whole batch. Running raises ValueError where positions or heads do not fit
+    (Elhage et al. 2021, "One-Layer Attention-Only Transformers": freezing attention patterns).
+    """
+
+    def force(pattern, hook):
+        """The stored pattern of the hook's layer, in place of the one just computed."""
+        stored = patterns[hook.layer()]
+        if stored.shape[1:] != pattern.shape[1:] or len(stored) not in (1, len(pattern)):
+            raise ValueError(f"{hook.name} is {list(pattern.shape)}, not {list(stored.shape)}: freeze the same prompt")
+        return stored.expand_as(pattern)
+
+    return [(f"blocks.{layer}.attn.hook_pattern", force) for layer in range(len(patterns))]
