@@ -25,7 +25,7 @@ def bigram_log_probs(
 def row_kl(counts: Int[Tensor, "first second"], log_probs: Float[Tensor, "first second"]) -> Float[Tensor, " first"]:
     """KL(counted || model) of each row in nats, 0 if it has no counts; ValueError if the tables differ in shape."""
     if counts.shape != log_probs.shape:
-        raise ValueError(f"counts {list(counts.shape)} and log_probs {list(log_probs.shape)} must have the same shape")
+        raise ValueError("counts and log_probs must be tables of the same shape")
     first, second = counts.nonzero(as_tuple=True)
     counted = counts[first, second].double() / counts.sum(1)[first]
     terms = counted * (counted.log() - log_probs[first, second])
@@ -35,7 +35,7 @@ def row_kl(counts: Int[Tensor, "first second"], log_probs: Float[Tensor, "first 
 def loss_on_counts(counts: Int[Tensor, "first second"], log_probs: Float[Tensor, "first second"]) -> Float[Tensor, ""]:
     """Mean cross-entropy in nats of the pairs counted, infinite if one has probability 0; ValueError if there are none."""
     if counts.shape != log_probs.shape or counts.sum() == 0:
-        raise ValueError(f"log_probs {list(log_probs.shape)} need counts of the same shape, not all of them zero")
+        raise ValueError("counts and log_probs must be tables of the same shape, with at least one pair counted")
     first, second = counts.nonzero(as_tuple=True)
     return -(counts[first, second] * log_probs[first, second].double()).sum() / counts.sum()
 

@@ -114,6 +114,9 @@ def windows(texts: Iterable[str], tokenizer: Tokenizer, n_ctx: int = 256) -> Int
 
     No row crosses from one file into another; the last, shorter piece of a file is left out.
     """
+    tokenizer = Tokenizer.from_str(tokenizer.to_str())  # ours: TransformerLens leaves padding switched on in a model's
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
     rows = []
     for encoding in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False):
         tokens = np.asarray(encoding.ids, dtype=np.int16 if tokenizer.get_vocab_size() <= 2**15 else np.int32)

@@ -114,18 +114,18 @@ def side_by_side(patterns: Float[Tensor, "head query key"], titles: Sequence[str
     return list(axes.flat)
 
 
-def paired_bars(
-    first: Float[Tensor, "panel row"], second: Float[Tensor, "panel row"], rows: Sequence[Sequence[str]],
-    titles: Sequence[str], *, names: tuple[str, str], label: str,
+def next_tokens(
+    first: Float[Tensor, "panel row"], second: Float[Tensor, "panel row"], tokens: Sequence[Sequence[str]],
+    after: Sequence[str], *, names: tuple[str, str] = ("weights", "counts"),
 ) -> list[Axes]:  # fmt: skip
-    """Panels, three to a row, of two horizontal bars for each token, the first token on top."""
+    """A panel for each token in `after`, three to a row: two bars for each token that may follow, the first on top."""
     n_rows = (len(first) + 2) // 3
     axes = plt.subplots(n_rows, 3, figsize=(10, 2.5 * n_rows), layout="constrained", squeeze=False)[1]
-    for ax, tokens, title, *pair in zip(axes.flat, rows, titles, first, second):
+    for ax, rows, word, *pair in zip(axes.flat, tokens, visible(after), first, second):
         for shift, values, name, colour in zip((-0.2, 0.2), pair, names, ("tab:blue", "silver")):
-            ax.barh([row + shift for row in range(len(tokens))], values, height=0.4, label=name, color=colour)
-        label_tokens(ax, y=tokens)
-        ax.set(title=title, xlabel=label)
+            ax.barh([row + shift for row in range(len(rows))], values.tolist(), height=0.4, label=name, color=colour)
+        label_tokens(ax, y=rows)
+        ax.set(title=f"after {word}", xlabel="probability of coming next")
         ax.invert_yaxis()
     for ax in axes.flat[len(first) :]:
         ax.remove()
@@ -133,21 +133,27 @@ def paired_bars(
     return list(axes.flat[: len(first)])
 
 
-def agreement(x: Float[Tensor, " point"], y: Float[Tensor, " point"], *, ax: Axes | None = None) -> Axes:
+def agreement(
+    across: Float[Tensor, " point"], up: Float[Tensor, " point"], *, x: str, y: str, ax: Axes | None = None
+) -> Axes:
     """Density of points in the plane, darker where there are more; equal values lie on the orange diagonal."""
     ax = ax or plt.subplots(figsize=(5, 4), layout="constrained")[1]
-    image = ax.hexbin(x, y, gridsize=50, bins="log", cmap="Greys", linewidths=0)
+    image = ax.hexbin(across, up, gridsize=50, bins="log", cmap="Greys", linewidths=0)
     ax.axline((0, 0), slope=1, color="tab:orange", linewidth=1)
     ax.figure.colorbar(image, ax=ax, label="points per cell", shrink=0.7)
+    ax.set(xlabel=x, ylabel=y)
     return ax
 
 
-def clouds(x: Real[Tensor, " point"], ys: Mapping[str, Float[Tensor, " point"]], *, ax: Axes | None = None) -> Axes:
+def clouds(
+    across: Real[Tensor, " point"], clouds: Mapping[str, Float[Tensor, " point"]], *, x: str, y: str,
+    ax: Axes | None = None,
+) -> Axes:  # fmt: skip
     """A dot for each point on logarithmic axes, one colour for each set of heights; zeros are not shown."""
     ax = ax or plt.subplots(figsize=(6.5, 4), layout="constrained")[1]
-    for (name, y), colour in zip(ys.items(), ("tab:blue", "silver")):
-        ax.scatter(x[y > 0], y[y > 0], s=3, alpha=0.5, color=colour, label=name)
-    ax.set(xscale="log", yscale="log")
+    for (name, up), colour in zip(clouds.items(), ("tab:blue", "silver")):
+        ax.scatter(across[up > 0], up[up > 0], s=3, alpha=0.5, color=colour, label=name)
+    ax.set(xscale="log", yscale="log", xlabel=x, ylabel=y)
     ax.legend(markerscale=4)
     return ax
 

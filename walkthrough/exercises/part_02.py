@@ -21,6 +21,7 @@ def random_counts(seed: int, n: int, zeros: float = 0.0) -> Tensor:
 
 
 def counts_with_gaps() -> list[tuple]:
+    """Tables with a token that never came second and one that never came first."""
     never_second, never_first = random_counts(1, 6, 0.3), random_counts(2, 5)
     never_second[:, 2] = 0
     never_first[3] = 0
@@ -28,6 +29,7 @@ def counts_with_gaps() -> list[tuple]:
 
 
 def slow_before(counts: Tensor) -> Tensor:
+    """P(first | second), row by row."""
     table = torch.zeros(counts.shape, dtype=torch.float64)
     for present in range(len(counts)):
         times = sum(counts[before, present].item() for before in range(len(counts)))
@@ -58,6 +60,7 @@ BEFORE_MISTAKES = {
 
 
 def slow_information(counts: Tensor) -> float:
+    """Mutual information in nats, pair by pair."""
     total = counts.sum().item()
     nats = 0.0
     for first in range(len(counts)):
@@ -69,16 +72,19 @@ def slow_information(counts: Tensor) -> float:
 
 
 def entropy(weights: Tensor) -> Tensor:
+    """Entropy in nats of weights that need not sum to 1."""
     share = weights.double() / weights.sum()
     return -torch.special.xlogy(share, share).sum()
 
 
 def kl_rows(counts: Tensor, overall: Tensor) -> Tensor:
+    """KL of each row from one overall distribution."""
     rows = counts.double() / counts.sum(1, keepdim=True)
     return (torch.special.xlogy(rows, rows) - rows * (overall.double() / overall.sum()).log()).sum(1)
 
 
 def reversed_kl(counts: Tensor) -> Tensor:
+    """The average KL of the overall distribution from the rows."""
     rows, overall = counts.double() / counts.sum(1, keepdim=True), counts.sum(0).double() / counts.sum()
     return counts.sum(1).double() / counts.sum() @ (overall * (overall / rows).log()).sum(1)
 
@@ -109,6 +115,7 @@ INFORMATION_MISTAKES = {
 
 
 def texts() -> list[tuple]:
+    """Random weights and a random text that begins with `<BOS>`."""
     cases = []
     for seed, (d_vocab, d_model, n_pos) in enumerate([(9, 3, 7), (6, 4, 11)]):
         generator = torch.Generator().manual_seed(seed)
@@ -119,6 +126,7 @@ def texts() -> list[tuple]:
 
 
 def slow_surprise(W_E: Tensor, W_U: Tensor, tokens: Tensor) -> Tensor:
+    """The loss at each token after the first, token by token."""
     surprise = []
     for present, following in zip(tokens[:-1].tolist(), tokens[1:].tolist()):
         weights = [math.exp(W_E[present] @ W_U[:, token]) for token in range(len(W_E))]
@@ -127,6 +135,7 @@ def slow_surprise(W_E: Tensor, W_U: Tensor, tokens: Tensor) -> Tensor:
 
 
 def log_probs(W_E: Tensor, W_U: Tensor) -> Tensor:
+    """The table that the weights imply."""
     return (W_E @ W_U).log_softmax(-1)
 
 
@@ -156,10 +165,12 @@ SURPRISE_MISTAKES = {
 
 
 def weights() -> list[tuple]:
+    """Random weights."""
     return [(W_E, W_U) for W_E, W_U, _ in texts()]
 
 
 def close(x: Tensor, y: Tensor) -> bool:
+    """Equal as far as float32 arithmetic allows."""
     return torch.allclose(x, y, rtol=1e-3, atol=1e-4)
 
 
