@@ -1,4 +1,4 @@
-"""Two things that nbval has to be told: where a widget's outputs go, and that the last digit of a float may differ."""
+"""What nbval has to be told: that the last printed digit of a fraction may differ between processors."""
 
 import re
 
@@ -40,26 +40,5 @@ def compare_outputs(self, test, ref, skip_compare=None):
     return nbval_compare_outputs(self, test, ref, skip_compare)
 
 
-def get_kernel_message(self, timeout=None, stream="iopub"):
-    """nbval's next message, without those that an ipywidgets Output has captured: a front end shows them inside it."""
-    owners = self.__dict__.setdefault("_output_widgets", {})  # comm_id -> the message whose outputs it captures
-    while True:
-        message = nbval_get_kernel_message(self, timeout, stream)
-        kind, content = message["msg_type"], message["content"]
-        if kind in ("comm_open", "comm_msg"):
-            state = content.get("data", {}).get("state", {})
-            if kind == "comm_open" and state.get("_model_name") == "OutputModel":
-                owners[content["comm_id"]] = state.get("msg_id", "")
-            elif content["comm_id"] in owners and "msg_id" in state:
-                owners[content["comm_id"]] = state["msg_id"]
-        captured = message["parent_header"].get("msg_id") in [owner for owner in owners.values() if owner]
-        if not (
-            captured and kind in ("stream", "display_data", "execute_result", "clear_output", "update_display_data")
-        ):
-            return message
-
-
 nbval_compare_outputs = nbval.plugin.IPyNbCell.compare_outputs
-nbval_get_kernel_message = nbval.plugin.IPyNbFile.get_kernel_message
 nbval.plugin.IPyNbCell.compare_outputs = compare_outputs
-nbval.plugin.IPyNbFile.get_kernel_message = get_kernel_message

@@ -1,4 +1,4 @@
-"""Execute notebooks in place, so that doing it twice writes the same bytes: `python tests/regenerate.py notebooks/*.ipynb`."""
+"""`python tests/regenerate.py notebooks/*.ipynb` executes notebooks in place; doing it twice writes the same bytes."""
 
 import hashlib
 import json
@@ -36,12 +36,26 @@ def stable_widget_ids(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return nb
 
 
+def join_streams(nb: nbformat.NotebookNode) -> None:
+    """Printed lines that arrived in several messages become one output: how they were split is chance."""
+    for cell in nb.cells:
+        joined: list[nbformat.NotebookNode] = []
+        for output in cell.get("outputs", []):
+            if output.output_type == "stream" and joined and joined[-1].get("name") == output.name:
+                joined[-1].text += output.text
+            else:
+                joined.append(output)
+        if "outputs" in cell:
+            cell.outputs = joined
+
+
 def regenerate(path: Path, timeout: int = 600) -> None:
     """Run a notebook from top to bottom on a fresh kernel and store what it showed."""
     nb = nbformat.read(path, 4)
     resources = {"metadata": {"path": str(path.parent)}}
     NotebookClient(nb, timeout=timeout, kernel_name="python3", record_timing=False, resources=resources).execute()
     nb.metadata["language_info"] = {"name": "python"}  # the kernel's own names a Python version
+    join_streams(nb)
     nbformat.write(stable_widget_ids(nb), path)
 
 

@@ -1,5 +1,6 @@
-"""The notebooks' stored outputs are really compared: a wrong number, word or picture-less widget must be noticed."""
+"""The notebooks' stored outputs are really compared: a wrong number or word must be noticed."""
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +9,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from conftest import same_but_for_last_digits
-
 ROOT = Path(__file__).parent.parent
+same_but_for_last_digits = runpy.run_path(str(ROOT / "conftest.py"))["same_but_for_last_digits"]
 
 
 @pytest.mark.parametrize(
@@ -55,10 +55,3 @@ def test_right_outputs_pass_and_wrong_ones_fail(tmp_path):
     assert run_nbval(tmp_path, "print('head', 3, f'{2 / 3:.3f}')", "head 4 0.667\n") == 1
     assert run_nbval(tmp_path, "print('head', 3, f'{2 / 3:.3f}')", "head 3 0.677\n") == 1
     assert run_nbval(tmp_path, "assert 1 + 1 == 3", "") == 1
-
-
-SLIDER = "import ipywidgets\nwidget = ipywidgets.interactive({}, x=(0, 3))\n_ = widget"
-
-
-def test_a_widget_passes_and_an_exception_in_its_callback_fails(tmp_path):
-    assert run_nbval(tmp_path, SLIDER.format("lambda x: print(x)"), "") == 0

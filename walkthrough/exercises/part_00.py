@@ -83,9 +83,9 @@ EXERCISES: dict[str, Exercise] = {
             "those are logits, not log-probabilities: a softmax is missing": lambda logits, tokens: (
                 -logits[torch.arange(4), tokens[1:]]
             ),
-            "those are probabilities: take minus their logarithm": lambda logits, tokens: (
-                logits.softmax(-1)[torch.arange(4), tokens[1:]]
-            ),
+            "those are probabilities: take minus their logarithm": lambda logits, tokens: logits.softmax(-1)[
+                torch.arange(4), tokens[1:]
+            ],
             "that is the mean over positions: one loss for each position is asked for": lambda logits, tokens: (
                 -logits.log_softmax(-1)[torch.arange(4), tokens[1:]].mean()
             ),
