@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -107,7 +108,7 @@ def test_a_learnt_tokenizer_knows_every_byte_and_has_bos_first():
 
 def test_bigrams_are_counted_as_one_would_by_hand(tmp_path):
     rows = torch.randint(0, 7, (5, 9), generator=torch.Generator().manual_seed(0), dtype=torch.int16)
-    by_hand = Counter((a, b) for row in rows.tolist() for a, b in zip(row, row[1:]))
+    by_hand = Counter((a, b) for row in rows.tolist() for a, b in pairwise(row))
     counts = corpus.bigram_counts(rows, 7)
     assert {(a, b): counts[a, b].item() for a in range(7) for b in range(7) if counts[a, b]} == by_hand
     corpus.save_bigrams(counts, tmp_path / "table.safetensors")
