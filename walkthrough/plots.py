@@ -32,11 +32,12 @@ def attention(pattern: Float[Tensor, "query key"], tokens: Sequence[str], *, ax:
 
 
 def heads(patterns: Float[Tensor, "head query key"], *, title: str = "head {}") -> list[Axes]:
-    """All heads of a layer side by side, four to a row, without token labels."""
+    """All heads of a layer side by side, four to a row; a thin line marks where a token looks at itself."""
     n_rows = (len(patterns) + 3) // 4
     fig, axes = plt.subplots(n_rows, 4, figsize=(9, 2.4 * n_rows), layout="constrained", squeeze=False)
     for head, (ax, pattern) in enumerate(zip(axes.flat, patterns)):
         image = ax.imshow(pattern, cmap="Blues", vmin=0, vmax=1)
+        ax.axline((0, 0), slope=1, color="grey", linewidth=0.5)
         ax.set(title=title.format(head), xticks=[], yticks=[])
     for ax in axes.flat[len(patterns) :]:
         ax.remove()

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from walkthrough import corpus
 from walkthrough.behaviour import measure
-from walkthrough.models import PaperModel, bridge, config
+from walkthrough.models import PaperModel, bridge, config, read_card
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,14 +192,17 @@ def write_model(name: str, recipe: Recipe, folder: Path, model: PaperModel) -> N
     shipped.load_state_dict({key: t.float() for key, t in load_file(weights).items()}, strict=False)
     held_out = corpus.held_out(Tokenizer.from_file(str(folder / "tokenizer.json")), n_ctx=recipe.n_ctx)[::16]
     untrained = PaperModel(config(**recipe.shape), recipe.seed + 1)
-    control = folder / "one-layer.json"
+    measured = measure(bridge(shipped), held_out)
+    control = measured if name == "one-layer" else None
+    if control is None and (folder / "one-layer.json").exists():
+        control = read_card("one-layer", folder)["measured"]
     card = {
         "name": name, "config": recipe.shape, "recipe": dataclasses.asdict(recipe), "seed": recipe.seed,
         "steps": recipe.steps, "tokens": recipe.steps * recipe.batch * recipe.n_ctx,
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-        "measured": measure(bridge(shipped), held_out),
+        "measured": measured,
         "random_weights": measure(bridge(untrained), held_out),
-        "one_layer_control": json.loads(control.read_text())["measured"] if control.exists() else None,
+        "one_layer_control": control,
         "corpus": json.loads((folder / "corpus" / "manifest.json").read_text()),
     }  # fmt: skip
     (folder / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n")
