@@ -1,7 +1,7 @@
-"""Every test of the course: unit tests, and nbval over all notebooks. `python tests/run.py` takes pytest's options.
+"""Every test of the course: unit tests, nbval over all notebooks, and then the benchmarks, alone.
 
-Where the system allows it, the tests run with the network unplugged: nothing but the loopback device, which
-Jupyter's kernels talk over, so that anything that would reach outside fails.
+`python tests/run.py` runs them all; with options, it runs pytest once, with those. Where the system allows it, the
+tests run with the network unplugged: nothing but the loopback device, which Jupyter's kernels talk over.
 """
 
 import os
@@ -10,16 +10,19 @@ import subprocess
 import sys
 
 UNPLUGGED = ["unshare", "-rn", "sh", "-c", 'ip link set lo up; exec "$@"', "sh"]
+BENCHMARKS = "tests/benchmarks"
 
 
-def main() -> None:
+def main() -> int:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadscope", *sys.argv[1:]]
+    command = [sys.executable, "-m", "pytest"]
     can_unplug = shutil.which("unshare") and shutil.which("ip")
     if can_unplug and subprocess.run([*UNPLUGGED, "true"], capture_output=True).returncode == 0:
         command, environment["WALKTHROUGH_UNPLUGGED"] = [*UNPLUGGED, *command], "1"
-    os.execvpe(command[0], command, environment)
+    everything = ["-n", "2", "--dist", "loadscope", "--ignore", BENCHMARKS], ["-n", "0", "-s", BENCHMARKS]
+    runs = [sys.argv[1:]] if sys.argv[1:] else everything
+    return max(subprocess.run([*command, *options], env=environment).returncode for options in runs)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -74,3 +74,27 @@ def test_the_cards_head_scores_are_those_of_the_weights(two_layer, measured):
     _, cache = two_layer.run_with_cache(tokens)
     scores = behaviour.prefix_matching_score(cache["blocks.1.attn.hook_pattern"], 60)
     assert scores.tolist() == pytest.approx(measured["two-layer"]["prefix_matching_layer_1"], abs=1e-3)
+
+
+def table() -> str:
+    """The README's table of models, from the cards."""
+    lines = [
+        "| model | tokens trained on | held-out loss (nats) | late minus early | first → second copy | best previous-token head | induction heads |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in models.NAMES:
+        card = models.read_card(name)
+        m = card["measured"]
+        previous = f"{max(m['previous_token_layer_0']):.2f}" if card["config"]["n_layers"] else "–"
+        induction = sorted((s for key in m if key.startswith("prefix") for s in m[key] if s >= 0.3), reverse=True)
+        lines.append(
+            f"| `{name}` | {card['tokens'] / 1e6:.1f} M | {m['held_out_loss']:.2f} ± {m['held_out_loss_stderr']:.2f} "
+            f"| {m['late_minus_early']:+.2f} ± {m['late_minus_early_stderr']:.2f} "
+            f"| {m['first_copy_loss']:.1f} → {m['second_copy_loss']:.1f} | {previous} "
+            f"| {', '.join(f'{s:.2f}' for s in induction) or 'none'} |"
+        )
+    return "\n".join(lines)
+
+
+def test_the_readme_quotes_the_cards():
+    assert table() in (models.WEIGHTS.parent.parent / "README.md").read_text()

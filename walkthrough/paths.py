@@ -45,7 +45,7 @@ def virtual_pattern(
 ) -> Float[Tensor, "*batch query key"]:
     """Where a virtual head looks: the later head's pattern read through the earlier head's, A2 A1; rows sum to 1.
 
-    Raises ValueError for patterns of different lengths (Elhage et al. 2021, "Virtual Attention Heads").
+    Raises ValueError for patterns of different lengths (Elhage et al. 2021, "Two-Layer Attention-Only Transformers").
     """
     if first.shape[-2] != second.shape[-1]:
         raise ValueError(f"patterns of {first.shape[-2]} and {second.shape[-1]} positions: use two of one prompt")

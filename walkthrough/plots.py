@@ -72,14 +72,21 @@ def contributions(values: Float[Tensor, " part"], parts: Sequence[str], *, label
 
 def head_pairs(
     values: Float[Tensor, "write read"], *, limit: float, label: str = "", layers: tuple[int, int] = (0, 1),
-    ax: Axes | None = None,
+    within: tuple[float, float] | None = None, ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
-    """Heat map of a signed number for each pair of heads: rows write in one layer, columns read in a later one."""
+    """Heat map of a signed number for each pair of heads: rows write in one layer, columns read in a later one.
+
+    A dot marks the pairs whose number lies between the two of `within`, the range of random pairs.
+    """
     ax = ax or plt.subplots(figsize=(4, 4), layout="constrained")[1]
     image = ax.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit)
     ax.set_xticks(range(values.shape[1]), [f"{layers[1]}:{head}" for head in range(values.shape[1])], rotation=90)
     ax.set_yticks(range(values.shape[0]), [f"{layers[0]}:{head}" for head in range(values.shape[0])])
     ax.set(xlabel="head that reads", ylabel="head that writes")
+    if within:
+        inside = ((values >= within[0]) & (values <= within[1])).nonzero()
+        ax.plot(inside[:, 1], inside[:, 0], ".", color="black", markersize=3)
+        ax.set_xlabel("head that reads\n(dot: as random pairs)")
     if label:
         ax.figure.colorbar(image, ax=ax, label=label, shrink=0.7)
     return ax
@@ -92,7 +99,8 @@ def spectra(
     """Falling curves, a faint line each and one of them in bold, over bands from (low, high) of each baseline."""
     ax = ax or plt.subplots(figsize=(4, 3), layout="constrained")[1]
     index = range(1, lines.shape[1] + 1)
-    ax.plot(index, lines.T, color="tab:blue", linewidth=0.4, alpha=0.5)
+    thin = ax.plot(index, lines.T, color="tab:blue", linewidth=0.4, alpha=0.5)
+    thin[0].set_label(f"each of the {len(lines)} wires")
     for (which, (low, high)), colour in zip(bands.items(), ("tab:orange", "none")):
         ax.fill_between(index, low, high, facecolor=colour, edgecolor="black", linestyle=":", alpha=0.7, label=which)
     ax.plot(index, lines[strongest], color="tab:blue", linewidth=2, label=name)
@@ -119,14 +127,14 @@ def next_tokens(
     first: Float[Tensor, "panel row"], second: Float[Tensor, "panel row"], tokens: Sequence[Sequence[str]],
     after: Sequence[str], *, names: tuple[str, str] = ("weights", "counts"),
 ) -> list[Axes]:  # fmt: skip
-    """A panel for each token in `after`, three to a row: two bars for each token that may follow, the first on top."""
+    """A panel for each token in `after`, three to a row: two bars for each token that may follow; ␣ is a space."""
     n_rows = (len(first) + 2) // 3
     axes = plt.subplots(n_rows, 3, figsize=(10, 2.5 * n_rows), layout="constrained", squeeze=False)[1]
-    for ax, rows, word, *pair in zip(axes.flat, tokens, visible(after), first, second):
+    for ax, rows, word, *pair in zip(axes.flat, tokens, after, first, second):
         for shift, values, name, colour in zip((-0.2, 0.2), pair, names, ("tab:blue", "silver")):
             ax.barh([row + shift for row in range(len(rows))], values.tolist(), height=0.4, label=name, color=colour)
-        label_tokens(ax, y=rows)
-        ax.set(title=f"after {word}", xlabel="probability of coming next")
+        label_tokens(ax, y=[row.replace(" ", "␣") for row in rows])
+        ax.set(title=f"after {visible([word.replace(' ', '␣')])[0]}", xlabel="probability of coming next")
         ax.invert_yaxis()
     for ax in axes.flat[len(first) :]:
         ax.remove()
@@ -150,10 +158,10 @@ def clouds(
     across: Real[Tensor, " point"], clouds: Mapping[str, Float[Tensor, " point"]], *, x: str, y: str,
     ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
-    """A dot for each point on logarithmic axes, one colour for each set of heights; zeros are not shown."""
+    """A dot for each point on logarithmic axes, one colour for each set of heights, the first on top; no zeros."""
     ax = ax or plt.subplots(figsize=(6.5, 4), layout="constrained")[1]
-    for (name, up), colour in zip(clouds.items(), ("tab:blue", "silver")):
-        ax.scatter(across[up > 0], up[up > 0], s=3, alpha=0.5, color=colour, label=name)
+    for (name, up), colour, level in zip(clouds.items(), ("tab:blue", "silver"), (2, 1)):
+        ax.scatter(across[up > 0], up[up > 0], s=3, alpha=0.5, color=colour, label=name, zorder=level)
     ax.set(xscale="log", yscale="log", xlabel=x, ylabel=y)
     ax.legend(markerscale=4)
     return ax
@@ -161,19 +169,28 @@ def clouds(
 
 def head_scatter(
     across: Float[Tensor, " head"], up: Float[Tensor, " head"], names: Sequence[str], *, band: float = 0.0, x: str = "",
-    y: str = "", ax: Axes | None = None,
+    y: str = "", corner: str = "", ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
-    """One named point for each head, from 0 to 1 across and -1 to 1 up; a grey band of this half-width about zero."""
-    ax = ax or plt.subplots(figsize=(6, 4), layout="constrained")[1]
-    ax.axhspan(-band, band, color="lightgrey")
+    """One named point for each head, from 0 to 1 across and -1 to 1 up.
+
+    A grey band of this half-width about zero, where 95% of random heads fall; the lower right corner named and red.
+    """
+    ax = ax or plt.subplots(figsize=(7, 4.5), layout="constrained")[1]
+    if band:
+        ax.axhspan(-band, band, color="lightgrey", label="95% of random heads")
+        ax.legend(loc="center right", fontsize=8)
+    if corner:
+        ax.fill_between((0.5, 1.1), -1.1, -0.5, color="mistyrose")
+        ax.text(0.8, -0.8, corner, ha="center", va="center")
     ax.scatter(across, up, s=15)
     taken = list(zip(across.tolist(), up.tolist()))
-    around = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, -1), (1, -1), (-1, 1))
+    around = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, -1), (1, -1), (-1, 1), (2, 0), (2, 1), (2, -1), (2, -2))
     for name, (a, b) in zip(names, taken[:]):  # each name goes to the first free place around its point
-        places = [(a + 0.05 * i, b + 0.07 * j) for i, j in around]
-        free = [p for p in places if all(abs(p[0] - q[0]) > 0.045 or abs(p[1] - q[1]) > 0.06 for q in taken)]
+        places = [(a + 0.05 * i, b + 0.09 * j) for i, j in around]
+        free = [p for p in places if all(abs(p[0] - q[0]) > 0.045 or abs(p[1] - q[1]) > 0.075 for q in taken)]
         taken.append((free or places)[0])
-        ax.annotate(name, taken[-1], ha="center", va="center", fontsize=8)
+        line = {"arrowstyle": "-", "linewidth": 0.5, "shrinkB": 2}
+        ax.annotate(name, (a, b), taken[-1], ha="center", va="center", fontsize=8, arrowprops=line)
     ax.set(xlabel=x, ylabel=y, xlim=(-0.1, 1.1), ylim=(-1.1, 1.1))
     return ax
 
@@ -184,7 +201,7 @@ def two_shares(
 ) -> Axes:  # fmt: skip
     """A point for each direction: how much one matrix uses it against how much another does, on equal log scales."""
     ax = ax or plt.subplots(figsize=(4, 4), layout="constrained")[1]
-    ax.scatter(across, up, s=8, label=label)
+    ax.scatter(across, up, s=8, label=label, color="tab:purple" if ax.collections else "grey")
     ax.axline((1, 1), (2, 2), color="grey", linestyle="--", linewidth=0.8)
     ticks = (0.1, 0.3, 1, 3, 10, 30, 100)
     for set_scale, axis in ((ax.set_xscale, ax.xaxis), (ax.set_yscale, ax.yaxis)):
@@ -196,11 +213,14 @@ def two_shares(
     return ax
 
 
-def curves(lines: Mapping[str, Float[Tensor, " index"]], *, x: str, y: str, ax: Axes | None = None) -> Axes:
+def curves(
+    lines: Mapping[str, Float[Tensor, " index"]], *, x: str, y: str,
+    colours: Sequence[str] = ("C0", "C1", "C2", "C3", "C4", "C5"), ax: Axes | None = None,
+) -> Axes:  # fmt: skip
     """One labelled curve each, over 1, 2, 3, …"""
     ax = ax or plt.subplots(figsize=(4, 3), layout="constrained")[1]
-    for (name, values), style in zip(lines.items(), ("-", "-", "-", ":", ":", "--")):
-        ax.plot(range(1, len(values) + 1), values, style, label=name)
+    for (name, values), style, colour in zip(lines.items(), ("-", "-", "-", ":", ":", "--"), colours):
+        ax.plot(range(1, len(values) + 1), values, style, color=colour, label=name)
     ax.set(xlabel=x, ylabel=y)
     ax.legend(fontsize=8)
     return ax

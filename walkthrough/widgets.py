@@ -19,7 +19,7 @@ def attention_browser(patterns: Float[Tensor, "layer head query key"], tokens: S
     n_layers, n_heads = patterns.shape[:2]
     layer = ipywidgets.IntSlider(0, 0, n_layers - 1, description="layer")
     head = ipywidgets.IntSlider(0, 0, n_heads - 1, description="head")
-    picture = ipywidgets.Image(format="png")
+    picture = ipywidgets.Image(format="png", layout={"align_self": "flex-start"})  # else it is stretched
 
     def draw(_change: object = None) -> None:
         """Put the chosen head's pattern in the picture."""
