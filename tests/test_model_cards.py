@@ -15,7 +15,7 @@ def measured():
 @pytest.fixture(scope="module")
 def rows():
     tokenizer = Tokenizer.from_file(str(models.WEIGHTS / "tokenizer.json"))
-    return corpus.held_out(tokenizer, ["networkx"], limit=200_000)[:96].long()
+    return corpus.held_out(tokenizer, ["networkx"])[::64].long()
 
 
 def test_held_out_loss_falls_from_layer_to_layer(measured):
@@ -60,10 +60,10 @@ def test_the_three_were_trained_on_one_corpus():
 
 @pytest.mark.parametrize("name", models.NAMES)
 def test_the_cards_losses_are_those_of_the_weights(name, rows, measured):
-    """On part of the held-out code, so with the card's own standard error to spare."""
+    """On a sample of most of the held-out code: its standard error is about 0.06 nats."""
     model = models.load(name)
     losses = torch.cat([behaviour.loss_per_position(model(part[:, :-1]), part) for part in rows.split(16)])
-    assert abs(losses.mean().item() - measured[name]["held_out_loss"]) < 0.5
+    assert abs(losses.mean().item() - measured[name]["held_out_loss"]) < 0.3
     tokens = behaviour.repeated_tokens(4096, 60, 2, 32, seed=1)
     copies = behaviour.loss_per_position(model(tokens[:, :-1]), tokens)
     assert copies[:, 60:].mean().item() == pytest.approx(measured[name]["second_copy_loss"], abs=0.01)
