@@ -159,8 +159,10 @@ def test_two_processes_under_accelerate_do_what_one_does(folder):
     script.write_text(
         "import torch; torch.set_num_threads(1)\nfrom pathlib import Path\nfrom safetensors.torch import save_file\n"
         "from accelerate import PartialState\nfrom walkthrough import training as t\n"
+        "shares, forward = set(), t.Loss.forward\n"
+        "t.Loss.forward = lambda self, rows: (shares.add(len(rows)), forward(self, rows))[1]\n"
         f"model = t.train('tiny', t.{TINY!r}, Path({str(folder)!r}))\n"
-        "state = PartialState(); assert state.num_processes == 2\n"
+        f"state = PartialState(); assert state.num_processes == 2 and shares == {{{TINY.batch // 2}}}\n"
         "save_file({k: p.detach().clone() for k, p in model.named_parameters()},"
         f" Path({str(folder)!r}) / f'{{state.process_index}}.safetensors')\n"
     )

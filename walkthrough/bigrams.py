@@ -54,7 +54,7 @@ def smoothed(counts: Int[Tensor, "first second"], strength: int) -> Float[Tensor
 def fit_low_rank(
     counts: Int[Tensor, "first second"], d_model: int, seed: int = 0, steps: int = 500
 ) -> tuple[Float[Tensor, "first d_model"], Float[Tensor, "d_model second"]]:
-    """A W_E and W_U of rank d_model whose softmax fits a table of counts well, by Adam; ValueError unless d_model is positive."""
+    """W_E and W_U whose softmax fits a table of counts well, by Adam; ValueError unless d_model is positive."""
     if d_model < 1:
         raise ValueError(f"d_model must be at least 1, not {d_model}")
     share, generator = counts / counts.sum(), torch.Generator().manual_seed(seed)

@@ -197,11 +197,11 @@ def head_scatter(
 
 def two_shares(
     across: Float[Tensor, " direction"], up: Float[Tensor, " direction"], *, label: str, x: str, y: str,
-    ax: Axes | None = None,
+    colour: str = "tab:blue", ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
     """A point for each direction: how much one matrix uses it against how much another does, on equal log scales."""
     ax = ax or plt.subplots(figsize=(4, 4), layout="constrained")[1]
-    ax.scatter(across, up, s=8, label=label, color="tab:purple" if ax.collections else "grey")
+    ax.scatter(across, up, s=8, label=label, color=colour)
     ax.axline((1, 1), (2, 2), color="grey", linestyle="--", linewidth=0.8)
     ticks = (0.1, 0.3, 1, 3, 10, 30, 100)
     for set_scale, axis in ((ax.set_xscale, ax.xaxis), (ax.set_yscale, ax.yaxis)):
