@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -171,6 +172,9 @@ def test_two_processes_under_accelerate_do_what_one_does(folder):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     run = subprocess.run([sys.executable, *command.split()], capture_output=True, text=True, env=environment)
     assert run.returncode == 0, run.stderr[-2000:]
+    assert re.search(r"tok/s, loss=\d", run.stderr)  # the progress bar: time left, speed, loss
+    assert re.search(r"\d+:\d\d<\d+:\d\d", run.stderr)
+    assert run.stderr.count("100%") == 1
     first, second = (load_file(folder / f"{i}.safetensors") for i in (0, 1))
     assert_same(first, second)
     for key, parameter in alone.items():  # the same batches, summed in another order

@@ -47,7 +47,10 @@ def source_files(package: str) -> list[Path]:
     else:
         spec = importlib.util.find_spec(package)
         if spec is None:
-            raise ModuleNotFoundError(f"the corpus needs the package {package!r}, which is not installed here")
+            raise ModuleNotFoundError(
+                f"the corpus needs the package {package!r}, which is not installed here: "
+                "install the course with its tests, as the README says"
+            )
         root = Path(spec.origin).parent
         files = root.rglob("*.py")
     base = root.parent if package != STDLIB else root

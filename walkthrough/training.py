@@ -145,14 +145,15 @@ def train(name: str, recipe: Recipe, folder: Path) -> PaperModel:
     """
     if (folder / f"{name}.json").exists():
         raise FileExistsError(f"{name} is finished in {folder}: give another folder, or delete its model card first")
-    manifest = corpus.build(folder / "corpus", recipe.d_vocab, recipe.n_ctx)
-    rows = np.load(folder / "corpus" / "train.npy", mmap_mode="r")
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     if recipe.batch % accelerator.num_processes:
         raise ValueError(
             f"a batch of {recipe.batch} sequences cannot be shared equally by {accelerator.num_processes} processes"
         )
-    model = PaperModel(config(**recipe.shape), recipe.seed)
+    with accelerator.main_process_first():
+        manifest = corpus.build(folder / "corpus", recipe.d_vocab, recipe.n_ctx)
+    rows = np.load(folder / "corpus" / "train.npy", mmap_mode="r")
+    model = PaperModel(config(**recipe.shape), recipe.seed).to(accelerator.device)
     opts = optimisers(model, recipe)
     identity = {"recipe": dataclasses.asdict(recipe), "corpus": manifest["sha256"]}
     checkpoint = checkpoint_file(folder, name)
@@ -205,7 +206,9 @@ def write_model(name: str, recipe: Recipe, folder: Path, model: PaperModel) -> N
         "one_layer_control": control,
         "corpus": json.loads((folder / "corpus" / "manifest.json").read_text()),
     }  # fmt: skip
-    (folder / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n")
+    partial = folder / f"{name}.json.partial"  # the card says that the model is finished: all of it or none
+    partial.write_text(json.dumps(card, indent=1) + "\n")
+    os.replace(partial, folder / f"{name}.json")
     checkpoint_file(folder, name).unlink(missing_ok=True)
 
 
@@ -215,8 +218,9 @@ def main() -> None:
     parser.add_argument("name", choices=RECIPES)
     parser.add_argument("--folder", type=Path, default=Path("trained"))
     parser.add_argument("--steps", type=int, help="fewer or more steps than the recipe's")
+    parser.add_argument("--float32", action="store_true", help="for processors that have no bfloat16 instructions")
     arguments = parser.parse_args()
-    recipe = RECIPES[arguments.name]
+    recipe = dataclasses.replace(RECIPES[arguments.name], bf16=not arguments.float32)
     if arguments.steps:
         recipe = dataclasses.replace(recipe, steps=arguments.steps)
     try:
