@@ -76,6 +76,16 @@ def unsolved(nb):
     ]
 
 
+def links_lead_somewhere(nb):
+    links = [
+        link
+        for cell in nb.cells
+        for link in re.findall(r"\]\(([^)#:]+)\)", cell.source)
+        if cell.cell_type == "markdown"
+    ]
+    return [link for link in links if not (ROOT / "notebooks" / link).exists()]
+
+
 def package_definitions():
     found = {}
     for module in MODULES:
@@ -97,7 +107,7 @@ def same_syntax_trees(nb):
 
 RULES = (
     executed_in_sequence, short_cells, plain_python, clean_outputs, few_words, few_figures, three_to_five_exercises,
-    unsolved, same_syntax_trees,
+    unsolved, links_lead_somewhere, same_syntax_trees,
 )  # fmt: skip
 
 
@@ -131,6 +141,7 @@ BROKEN = {
     few_figures: [code("f()", outputs=[new_output("display_data", {"image/png": ""})] * 9)],
     three_to_five_exercises: [code('check("1.1", f)')],
     unsolved: [code('check("1.1", f)', outputs=[new_output("stream", text="1.1 ✓ right\n")])],
+    links_lead_somewhere: [new_markdown_cell("see [the next one](99_nowhere.ipynb)")],
     same_syntax_trees: [code("def previous_token_score(pattern):\n    return pattern")],
 }
 

@@ -85,7 +85,7 @@ def test_a_notebook_runs_in_the_browser_and_asks_nothing_of_the_outside(lab, chr
     assert page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
     assert page.locator(".jp-RenderedText:has-text('Traceback')").count() == 0
     assert outside == []
-    page.locator(".jp-RenderedImage").last.scroll_into_view_if_needed()
+    page.locator(".jp-RenderedImage").first.scroll_into_view_if_needed()
     page.wait_for_timeout(500)
     keep(page, name)
     page.close()
