@@ -5,7 +5,8 @@ import torch
 from jaxtyping import TypeCheckError
 
 from walkthrough import models
-from walkthrough.circuits import principal_cosines, random_rotation, stream_parts, virtual_weights
+from walkthrough.circuits import ov_circuit, principal_cosines, qk_circuit, random_rotation, virtual_weights
+from walkthrough.paths import stream_parts
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +141,24 @@ def test_random_rotations_prefer_no_direction():
     """Without the signs, QR would make the first entry negative or positive throughout."""
     corner = torch.stack([random_rotation(8, seed)[0] for seed in range(400)])
     assert corner.mean(0).abs().max() < 4 * (1 / 8) ** 0.5 / 400**0.5
+
+
+@pytest.mark.parametrize(("layer", "head"), [(0, 0), (1, 2)])
+def test_circuits_by_loops(tiny, layer, head):
+    """Entry by entry: the score of one token for another, and the logits of one token's value."""
+    model = tiny[0]
+    W_Q, W_K, W_V, W_O = models.head_weights(model, layer, head)
+    qk, ov = qk_circuit(model, layer, head), ov_circuit(model, layer, head)
+    assert qk.shape == ov.shape == (64, 64)
+    for row, column in [(3, 50), (50, 3), (7, 7)]:
+        q, k = model.W_E[row] @ W_Q, model.W_E[column] @ W_K
+        torch.testing.assert_close(qk.AB[row, column], q.dot(k) / 8**0.5)
+        torch.testing.assert_close(ov.AB[row, column], (model.W_E[row] @ W_V @ W_O).dot(model.W_U[:, column]))
+
+
+@pytest.mark.parametrize("circuit", [qk_circuit, ov_circuit])
+def test_circuits_of_heads_that_do_not_exist_are_refused(tiny, circuit):
+    with pytest.raises(ValueError, match="there is no head 4"):
+        circuit(tiny[0], 1, 4)
+    with pytest.raises(ValueError, match="has no layers"):
+        circuit(models.tiny(0), 0, 0)

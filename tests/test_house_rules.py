@@ -168,7 +168,8 @@ ALLOWED = {
     "models": {"transformer_lens", "transformer_lens.model_bridge.sources._bridge_builder",
                "transformer_lens.model_bridge.sources.native"},
     "training": {"walkthrough.corpus", "walkthrough.behaviour", "walkthrough.models"},
-    "paths": {"walkthrough.circuits"},
+    "circuits": {"walkthrough.models"},
+    "paths": {"walkthrough.circuits", "walkthrough.models"},
     "widgets": {"walkthrough.plots"},
     "check": {"walkthrough.exercises"},
 }  # fmt: skip

@@ -1,23 +1,10 @@
-"""Weights to matrices: what can be said of a model without running it, and of its stream when it has run."""
+"""Weights to matrices: what can be said of a model without running it."""
 
 import torch
-from einops import einsum
 from jaxtyping import Float
 from torch import Tensor
 
-
-def stream_parts(cache, W_O: Float[Tensor, "layer head d_head d_model"]) -> Float[Tensor, "part batch pos d_model"]:
-    """All that is ever added to the residual stream: the embedding, then each head's output, layer by layer.
-
-    `cache` is what `run_with_cache` returns. Raises ValueError if it does not hold the embedding and every
-    layer's `hook_z` (Elhage et al. 2021, "Transformer Overview": the residual stream).
-    """
-    wanted = ["hook_embed", *(f"blocks.{layer}.attn.hook_z" for layer in range(len(W_O)))]
-    if missing := [name for name in wanted if name not in cache]:
-        raise ValueError(f"the cache holds no {missing[0]!r}: run the model with names_filter=None")
-    embed, *z = (cache[name] for name in wanted)
-    axes = "batch pos head d_head, head d_head d_model -> head batch pos d_model"
-    return torch.cat([embed[None], *(einsum(of_layer, W, axes) for of_layer, W in zip(z, W_O))])
+from walkthrough.models import check_head
 
 
 def virtual_weights(
@@ -55,3 +42,24 @@ def random_rotation(size: int, seed: int) -> Float[Tensor, "{size} {size}"]:
     noise = torch.randn(size, size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     Q, upper = torch.linalg.qr(noise)
     return Q * upper.diagonal().sign()
+
+
+def qk_circuit(model, layer: int, head: int):
+    """How much each token, as the query (row), looks for each token, as the key (column): a FactoredMatrix.
+
+    [d_vocab d_vocab], in the units that the softmax takes: divided by √d_head, which the paper leaves out. Positions
+    are left out. A softmax ignores what is added to a whole row, so rows are not comparable with one another. Raises
+    ValueError if there is no such head. The paper's W_E^T W_QK W_E (Elhage et al. 2021, "One-Layer" models).
+    """
+    check_head(model, layer, head)
+    return model.W_E @ model.QK[layer, head] @ model.W_E.T * model.cfg.d_head**-0.5
+
+
+def ov_circuit(model, layer: int, head: int):
+    """What each token, once attended to (row), adds to the logit of each output token (column): a FactoredMatrix.
+
+    [d_vocab d_vocab], in logits. Raises ValueError if there is no such head. The transpose of the paper's
+    W_U W_OV W_E, for its vectors are columns (Elhage et al. 2021, "One-Layer" models).
+    """
+    check_head(model, layer, head)
+    return model.W_E @ model.OV[layer, head] @ model.W_U

@@ -1,10 +1,25 @@
-"""Attention heads as linear maps: patterns, outputs, products of heads, and patterns held fixed."""
+"""Runs taken apart: parts of the stream, heads as linear maps, products of heads, and patterns held fixed."""
 
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
+from einops import einsum
+from jaxtyping import Float, Int
 from torch import Tensor
+
+
+def stream_parts(cache, W_O: Float[Tensor, "layer head d_head d_model"]) -> Float[Tensor, "part batch pos d_model"]:
+    """All that is ever added to the residual stream: the embedding, then each head's output, layer by layer.
+
+    `cache` is what `run_with_cache` returns. Raises ValueError if it does not hold the embedding and every
+    layer's `hook_z` (Elhage et al. 2021, "Transformer Overview": the residual stream).
+    """
+    wanted = ["hook_embed", *(f"blocks.{layer}.attn.hook_z" for layer in range(len(W_O)))]
+    if missing := [name for name in wanted if name not in cache]:
+        raise ValueError(f"the cache holds no {missing[0]!r}: run the model with names_filter=None")
+    embed, *z = (cache[name] for name in wanted)
+    axes = "batch pos head d_head, head d_head d_model -> head batch pos d_model"
+    return torch.cat([embed[None], *(einsum(of_layer, W, axes) for of_layer, W in zip(z, W_O))])
 
 
 def attention_pattern(
@@ -67,3 +82,21 @@ def freeze(patterns: list[Float[Tensor, "batch head query key"]]) -> list[tuple[
         return stored.expand_as(pattern)
 
     return [(f"blocks.{layer}.attn.hook_pattern", force) for layer in range(len(patterns))]
+
+
+def path_expansion(model, tokens: Int[Tensor, "batch pos"]) -> dict[str, Float[Tensor, "batch pos d_vocab"]]:
+    """The model's logits as a sum over paths: "direct", each head ("0:3"), each virtual head ("0:3 → 1:5").
+
+    Logits each, [batch pos d_vocab]; exact, for any number of layers (n_heads paths for one layer, then n_heads + 1
+    times as many for each layer more). Attention patterns are those of the model's own run (Elhage et al. 2021, "Path
+    Expansion Trick").
+    """
+    cache = model.run_with_cache(tokens)[1]
+    reached = {"direct": cache["hook_embed"]}
+    for layer in range(model.cfg.n_layers):
+        pattern, earlier = cache[f"blocks.{layer}.attn.hook_pattern"], list(reached.items())
+        for head in range(model.cfg.n_heads):
+            for path, resid in earlier:
+                name = f"{layer}:{head}" if path == "direct" else f"{path} → {layer}:{head}"
+                reached[name] = head_output(pattern[:, head], resid, model.W_V[layer, head], model.W_O[layer, head])
+    return {path: resid @ model.W_U for path, resid in reached.items()}
