@@ -160,16 +160,16 @@ def test_side_by_side_shows_each_pattern_under_its_title(run):
 def test_paths_add_up_to_the_logits(n_layers):
     model = models.tiny(n_layers, seed=5).double()
     tokens = torch.randint(1, 64, (2, 7), generator=torch.Generator().manual_seed(1))
-    paths = path_expansion(model, tokens)
-    assert len(paths) == 5**n_layers
-    torch.testing.assert_close(sum(paths.values()), model(tokens))
+    terms = paths.path_expansion(model, tokens)
+    assert len(terms) == 5**n_layers
+    torch.testing.assert_close(sum(terms.values()), model(tokens))
 
 
 def test_each_path_is_what_is_left_when_every_other_is_cut(model, run):
     """The slow way: frozen patterns, all heads but one zeroed; and what only a pair of heads can do together."""
-    tokens, _, cache = run
-    paths = path_expansion(model, tokens)
-    patterns = freeze([cache[f"blocks.{layer}.attn.hook_pattern"] for layer in range(2)])
+    _, cache = run
+    terms = paths.path_expansion(model, TOKENS)
+    patterns = paths.freeze([cache[f"blocks.{layer}.attn.hook_pattern"] for layer in range(2)])
 
     def only(*kept):
         def cut(z, hook):
@@ -178,10 +178,10 @@ def test_each_path_is_what_is_left_when_every_other_is_cut(model, run):
             return z
 
         cuts = [(f"blocks.{layer}.attn.hook_z", cut) for layer in range(2)]
-        return model.run_with_hooks(tokens, fwd_hooks=[*patterns, *cuts])
+        return model.run_with_hooks(TOKENS, fwd_hooks=[*patterns, *cuts])
 
-    torch.testing.assert_close(paths["direct"], only())
-    torch.testing.assert_close(paths["0:1"], only((0, 1)) - only())
-    torch.testing.assert_close(paths["1:2"], only((1, 2)) - only())
+    torch.testing.assert_close(terms["direct"], only())
+    torch.testing.assert_close(terms["0:1"], only((0, 1)) - only())
+    torch.testing.assert_close(terms["1:2"], only((1, 2)) - only())
     pair = only((0, 1), (1, 2)) - only((0, 1)) - only((1, 2)) + only()
-    torch.testing.assert_close(paths["0:1 → 1:2"], pair)
+    torch.testing.assert_close(terms["0:1 → 1:2"], pair)
