@@ -6,10 +6,12 @@ from tokenizers import Tokenizer
 
 from walkthrough import behaviour, corpus, models
 
+ALL = models.NAMES + models.SMALL
+
 
 @pytest.fixture(scope="module")
 def measured():
-    return {name: models.read_card(name)["measured"] for name in models.NAMES}
+    return {name: models.read_card(name)["measured"] for name in ALL}
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,20 @@ def test_neither_the_control_nor_random_weights_do(measured):
     assert max(models.read_card("two-layer")["random_weights"]["previous_token_layer_0"]) < 0.3
 
 
+@pytest.mark.parametrize("name", models.SMALL)
+def test_the_small_models_grew_the_same_heads(measured, name):
+    card = measured[name]
+    assert max(card["previous_token_layer_0"]) >= 0.95
+    assert max(card["prefix_matching_layer_1"]) >= 0.6
+    assert card["first_copy_loss"] - card["second_copy_loss"] >= 5
+
+
+def test_the_small_models_differ_in_their_seed_alone():
+    recipes = [models.read_card(name)["recipe"] for name in models.SMALL]
+    assert [recipe.pop("seed") for recipe in recipes] == [1, 2]
+    assert recipes[0] == recipes[1]
+
+
 def test_context_helps_two_layers_more_than_one(measured):
     two, one = measured["two-layer"], measured["one-layer"]
     assert two["late_minus_early"] < -4 * two["late_minus_early_stderr"]
@@ -55,10 +71,10 @@ def test_every_card_states_the_control_and_the_baseline():
 
 
 def test_the_three_were_trained_on_one_corpus():
-    assert len({models.read_card(name)["corpus"]["sha256"] for name in models.NAMES}) == 1
+    assert len({models.read_card(name)["corpus"]["sha256"] for name in ALL}) == 1
 
 
-@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("name", ALL)
 def test_the_cards_losses_are_those_of_the_weights(name, rows, measured):
     """On a sample of most of the held-out code: its standard error is about 0.06 nats."""
     model = models.load(name)
@@ -82,7 +98,7 @@ def table() -> str:
         "| model | tokens trained on | held-out loss (nats) | late minus early | first → second copy | best previous-token head | induction heads |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name in models.NAMES:
+    for name in ALL:
         card = models.read_card(name)
         m = card["measured"]
         previous = f"{max(m['previous_token_layer_0']):.2f}" if card["config"]["n_layers"] else "–"

@@ -34,7 +34,7 @@ def by_the_formulas(model, tokens):
     return resid @ model.W_U, patterns
 
 
-@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("name", models.NAMES + models.SMALL)
 def test_a_shipped_model_computes_the_papers_formulas_and_nothing_else(name):
     model = models.load(name)
     assert isinstance(model, TransformerBridge)
@@ -206,7 +206,7 @@ def test_positions_never_enter_the_stream(two_layer):
 
 
 def test_cards_are_plain_json_with_what_was_promised():
-    for name in models.NAMES:
+    for name in models.NAMES + models.SMALL:
         card = models.read_card(name)
         assert {"config", "recipe", "corpus", "seed", "steps", "tokens", "sha256", "measured"} <= set(card)
         assert json.loads(json.dumps(card)) == card

@@ -23,6 +23,7 @@ from transformers import PreTrainedTokenizerFast
 
 WEIGHTS = Path(__file__).parent / "weights"
 NAMES = ("zero-layer", "one-layer", "two-layer")
+SMALL = ("small-seed-1", "small-seed-2")  # two layers, d_model 128, 4 heads: the same but for the seed
 BOS = "<BOS>"
 
 
@@ -204,14 +205,14 @@ def read_card(name: str, folder: Path = WEIGHTS) -> dict:
 
     Raises ValueError for a name that no model in the folder has.
     """
-    names = sorted(card.stem for card in folder.glob("*-layer.json"))
+    names = sorted(card.stem for card in folder.glob("*.json") if card.stem != "tokenizer")
     if name not in names:
         raise ValueError(f"there is no model called {name!r}: the models are {', '.join(map(repr, names))}")
     return json.loads((folder / f"{name}.json").read_text())
 
 
 def load(name: str, folder: Path = WEIGHTS) -> TransformerBridge:
-    """A trained model: "zero-layer", "one-layer" or "two-layer".
+    """A trained model: "zero-layer", "one-layer", "two-layer", or one of two small ones, "small-seed-1" and "small-seed-2".
 
     The weights are safetensors, checked against the SHA-256 in the model card before they are read.
     Raises ValueError for an unknown name, and for a weight file that is damaged, swapped or missing.
