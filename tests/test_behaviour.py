@@ -75,3 +75,32 @@ def test_losses_are_cross_entropies():
     flat = torch.nn.functional.cross_entropy(model(rows[:, :-1]).flatten(0, 1), rows[:, 1:].flatten(), reduction="none")
     torch.testing.assert_close(losses.flatten(), flat)
     torch.testing.assert_close(losses.mean(), model(rows, return_type="loss"))
+
+
+def test_copy_loss_by_hand():
+    model = models.tiny(1)
+    rows = behaviour.repeated_tokens(64, 6, 3, 4)
+    by_hand = [
+        sum(-model(row[None])[0, i - 1].log_softmax(-1)[row[i]] for i in range(7, 19)) / 12  # what copies 2 and 3 hold
+        for row in rows
+    ]
+    torch.testing.assert_close(behaviour.copy_loss(model, rows, 6), torch.stack(by_hand))
+    silence = [("blocks.0.attn.hook_z", lambda z, hook: 0 * z)]
+    direct = behaviour.loss_per_position((model.W_E @ model.W_U)[rows[:, :-1]], rows)[:, 6:].mean(1)
+    torch.testing.assert_close(behaviour.copy_loss(model, rows, 6, silence), direct)
+    with pytest.raises(ValueError, match="say them twice"):
+        behaviour.copy_loss(model, rows[:, :7], 6)
+
+
+def test_two_matches_are_where_they_are_said_to_be():
+    tokens, both, one = behaviour.two_matches(4096, 40, gap=6, seed=2)
+    assert not tokens[:, 0].any()
+    for row, i, j in zip(tokens, both.tolist(), one.tolist()):
+        assert torch.equal(row[i - 2 : i], row[-2:])
+        assert row[j - 1] == row[-1]
+        assert row[j - 2] != row[-2]
+        assert i != j
+        assert max(i, j) < len(row) - 2
+    assert (both < one).sum() == 20
+    with pytest.raises(ValueError, match="take 4 or more"):
+        behaviour.two_matches(64, 4, gap=3)

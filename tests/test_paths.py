@@ -185,3 +185,40 @@ def test_each_path_is_what_is_left_when_every_other_is_cut(model, run):
     torch.testing.assert_close(terms["1:2"], only((1, 2)) - only())
     pair = only((0, 1), (1, 2)) - only((0, 1)) - only((1, 2)) + only()
     torch.testing.assert_close(terms["0:1 → 1:2"], pair)
+
+
+def test_score_terms_by_loops():
+    generator = torch.Generator().manual_seed(2)
+    embed, W_pos, W_Q, W_K = (torch.randn(n, m, generator=generator) for n, m in [(5, 6), (7, 6), (6, 3), (6, 3)])
+    terms = paths.score_terms(embed, W_pos, W_Q, W_K)
+    for query in range(5):
+        for key in range(5):
+            gives, has = (embed[query], W_pos[query]), (embed[key], W_pos[key])
+            slow = torch.stack([(q @ W_Q) @ (k @ W_K) / 3**0.5 for q in gives for k in has])
+            torch.testing.assert_close(terms[:, query, key], slow)
+
+
+def test_score_terms_add_up_to_what_the_model_looks_at():
+    model = models.tiny(1, seed=3).double()
+    _, cache = model.run_with_cache(TOKENS)
+    for head in range(4):
+        W_Q, W_K, _, _ = models.head_weights(model, 0, head)
+        terms = paths.score_terms(cache["hook_embed"], model.W_pos, W_Q, W_K)
+        scores = cache["q", 0][:, :, head] @ cache["k", 0][:, :, head].mT / 8**0.5
+        torch.testing.assert_close(terms.sum(0), scores)
+        torch.testing.assert_close(
+            terms.sum(0).masked_fill(torch.ones(8, 8).triu(1).bool(), -torch.inf).softmax(-1),
+            cache["pattern", 0][:, head],
+        )
+        without = paths.score_terms(cache["hook_embed"], 0 * model.W_pos, W_Q, W_K)
+        torch.testing.assert_close(without[0], terms[0])
+        assert (without[1:] == 0).all()
+        torch.testing.assert_close(terms[3, 0], terms[3, 1])  # positions alone do not know the text
+        general = paths.attention_score_terms(model, TOKENS, 0, head)
+        torch.testing.assert_close(terms, torch.stack(list(general.values())))
+
+
+def test_score_terms_refuse_a_prompt_longer_than_the_positions():
+    model = models.tiny(1)
+    with pytest.raises(ValueError, match="33 positions, but W_pos has only 32: shorten the prompt"):
+        paths.score_terms(torch.zeros(33, 32), model.W_pos, model.W_Q[0, 0], model.W_K[0, 0])

@@ -71,3 +71,32 @@ def measure(model, rows: Int[Tensor, "batch pos"], length: int = 60, seed: int =
         pattern = cache[f"blocks.{layer}.attn.hook_pattern"]
         measured[f"prefix_matching_layer_{layer}"] = prefix_matching_score(pattern, length).tolist()
     return measured
+
+
+def copy_loss(model, tokens: Int[Tensor, "batch pos"], length: int, hooks=()) -> Float[Tensor, " batch"]:
+    """Mean loss in nats of each prompt on all copies after the first; `tokens` are `repeated_tokens(…, length, …)`.
+
+    `model` is a bridge, and `hooks` change its run on all tokens but the last. Raises ValueError if nothing is repeated.
+    """
+    if tokens.shape[1] <= length + 1:
+        raise ValueError(f"{tokens.shape[1] - 1} tokens after <BOS> hold no second copy of {length}: say them twice")
+    logits = model.run_with_hooks(tokens[:, :-1], fwd_hooks=list(hooks))
+    return loss_per_position(logits, tokens)[:, length:].mean(1)
+
+
+def two_matches(
+    d_vocab: int, batch: int, gap: int = 10, seed: int = 0
+) -> tuple[Int[Tensor, "batch pos"], Int[Tensor, " batch"], Int[Tensor, " batch"]]:
+    """Random prompts that end with a b, after one a b … and one x b …, and the positions after those two.
+
+    The first position follows the match of two tokens, the second that of one; which comes first alternates from row
+    to row. Raises ValueError for a gap too small to keep them apart.
+    """
+    if gap < 4:
+        raise ValueError(f"a gap of {gap} tokens lets the two places touch: take 4 or more")
+    tokens = torch.randint(1, d_vocab, (batch, 3 * gap + 1), generator=torch.Generator().manual_seed(seed))
+    tokens[:, 0] = 0
+    row, swapped = torch.arange(batch), torch.arange(batch) % 2
+    both, one = gap + gap * swapped, gap + gap * (1 - swapped)
+    tokens[row, both - 2], tokens[row, both - 1], tokens[row, one - 1] = tokens[:, -2], tokens[:, -1], tokens[:, -1]
+    return tokens, both, one

@@ -1,7 +1,7 @@
 """Weights to matrices: what can be said of a model without running it."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from walkthrough.models import check_head
@@ -63,3 +63,45 @@ def ov_circuit(model, layer: int, head: int):
     """
     check_head(model, layer, head)
     return model.W_E @ model.OV[layer, head] @ model.W_U
+
+
+def centred(circuit):
+    """An OV circuit with the mean of each row taken away, which no softmax notices: a FactoredMatrix, in logits.
+
+    A constant added to all logits changes no probability, yet it changes eigenvalues, the diagonal and the trace.
+    """
+    return type(circuit)(circuit.A, circuit.B - circuit.B.mean(-1, keepdim=True))
+
+
+def eigenvalue_positivity(circuit) -> Float[Tensor, ""]:
+    """Sum of the eigenvalues of a square circuit over the sum of their sizes: +1 if all are positive, about 0 for noise.
+
+    They come from B A, d_head x d_head, which shares all but zeros with A B. Raises ValueError if the circuit is not
+    square (Elhage et al. 2021, "Detecting Copying Behavior").
+    """
+    if circuit.A.shape[0] != circuit.B.shape[1]:
+        raise ValueError(f"eigenvalues need a square circuit, not {circuit.A.shape[0]} by {circuit.B.shape[1]}")
+    eigenvalues = torch.linalg.eigvals(circuit.B @ circuit.A)
+    return eigenvalues.sum().real / eigenvalues.abs().sum()
+
+
+def own_logit(circuit) -> Float[Tensor, " d_vocab"]:
+    """The diagonal of an OV circuit, in logits: what each token adds to itself. Its sum is that of the eigenvalues."""
+    return (circuit.A * circuit.B.T).sum(-1)
+
+
+def own_logit_rank(circuit, block: int = 512) -> Int[Tensor, " d_vocab"]:
+    """How many tokens each token raises more than itself: 0 if its own logit is the highest of its row.
+
+    Rows are computed `block` at a time. (Elhage et al. 2021, "Detecting Copying Behavior", weighs such alternatives.)
+    """
+    above = []
+    for start in range(0, len(circuit.A), block):
+        panel = circuit.A[start : start + block] @ circuit.B
+        above.append((panel > panel.diagonal(start)[:, None]).sum(1))  # no rounding between a logit and itself
+    return torch.cat(above)
+
+
+def shuffled_positivity(circuit, orders: Int[Tensor, "shuffle d_vocab"]) -> Float[Tensor, " shuffle"]:
+    """Eigenvalue positivity with the vocabulary of the outs in other orders: what it is if rows and columns are unrelated."""
+    return torch.stack([eigenvalue_positivity(type(circuit)(circuit.A, circuit.B[:, order])) for order in orders])

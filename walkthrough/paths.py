@@ -1,11 +1,14 @@
 """Runs taken apart: parts of the stream, heads as linear maps, products of heads, and patterns held fixed."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from einops import einsum
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from walkthrough.models import head_weights
 
 
 def stream_parts(cache, W_O: Float[Tensor, "layer head d_head d_model"]) -> Float[Tensor, "part batch pos d_model"]:
@@ -100,3 +103,51 @@ def path_expansion(model, tokens: Int[Tensor, "batch pos"]) -> dict[str, Float[T
                 name = f"{layer}:{head}" if path == "direct" else f"{path} → {layer}:{head}"
                 reached[name] = head_output(pattern[:, head], resid, model.W_V[layer, head], model.W_O[layer, head])
     return {path: resid @ model.W_U for path, resid in reached.items()}
+
+
+def attention_score_terms(
+    model, tokens: Int[Tensor, "batch pos"], layer: int, head: int
+) -> dict[tuple[str, str], Float[Tensor, "batch query key"]]:
+    """A head's scores before mask and softmax, as a sum over pairs: what its query reads, what its key reads.
+
+    Parts are "tokens" (the embedding), "positions", and the output of each earlier head ("0:3"). Exact, and divided by
+    √d_head. Raises ValueError if there is no such head (Elhage et al. 2021, "Two-Layer" models: the terms of C_QK).
+    """
+    (W_Q, W_K, _, _), n_heads = head_weights(model, layer, head), model.cfg.n_heads
+    embed, *outputs = stream_parts(model.run_with_cache(tokens)[1], model.W_O)[: 1 + layer * n_heads]
+    names = [f"{earlier}:{each}" for earlier in range(layer) for each in range(n_heads)]
+    parts = {"tokens": embed, "positions": model.W_pos[: tokens.shape[1]].expand_as(embed)} | dict(zip(names, outputs))
+    q, k = ({part: x @ W for part, x in parts.items()} for W in (W_Q / model.cfg.d_head**0.5, W_K))
+    return {(query, key): q[query] @ k[key].mT for query in parts for key in parts}
+
+
+def rank_terms(
+    terms: dict[Any, Float[Tensor, "*where column"]], where: tuple[int, ...], against: slice | list[int] = slice(None)
+) -> list[tuple[Any, float]]:
+    """What each term of a sum adds to one entry, over its mean on `against` (columns of that row), largest first.
+
+    A softmax sees differences only. `terms` are of `path_expansion` (`where`: batch, position, token; in logits) or of
+    `attention_score_terms` (batch, query, key). Raises ValueError if `where` has not one index for each axis.
+    """
+    for x in terms.values():
+        if x.ndim != len(where):
+            raise ValueError(f"{where} is not one entry: the terms have {x.ndim} axes, so give {x.ndim} indices")
+    *row, column = where
+    effects = {name: (x[*row, column] - x[*row][against].mean()).item() for name, x in terms.items()}
+    return sorted(effects.items(), key=lambda term: -abs(term[1]))
+
+
+def score_terms(
+    embed: Float[Tensor, "*batch pos d_model"], W_pos: Float[Tensor, "n_ctx d_model"],
+    W_Q: Float[Tensor, "d_model d_head"], W_K: Float[Tensor, "d_model d_head"],
+) -> Float[Tensor, "term *batch query key"]:  # fmt: skip
+    """A head's scores, unmasked, as four terms: token-token, token-position, position-token, position-position.
+
+    What the query gives is named first. They add up to the scores that the softmax takes: divided by √d_head, which
+    the paper leaves out. `embed` comes without positions. Raises ValueError for more tokens than W_pos has
+    positions (Elhage et al. 2021, "One-Layer" models; positions as in "Technical Details").
+    """
+    if embed.shape[-2] > len(W_pos):
+        raise ValueError(f"{embed.shape[-2]} positions, but W_pos has only {len(W_pos)}: shorten the prompt")
+    parts = embed, W_pos[: embed.shape[-2]].expand_as(embed)
+    return torch.stack([(q @ W_Q) @ (k @ W_K).mT / W_Q.shape[-1] ** 0.5 for q in parts for k in parts])

@@ -1,0 +1,89 @@
+"""The checks of notebook 08 accept right answers written in other ways, and name each classic mistake."""
+
+import math
+
+import pytest
+import torch
+
+from walkthrough.check import verdict
+from walkthrough.exercises.part_08 import EXERCISES
+
+
+def right_upto(order, embed, patterns, W_V, W_O, W_U):
+    by_order = [embed] + [torch.zeros_like(embed)] * len(patterns)
+    for A, V, O in zip(patterns, W_V, W_O):
+        through = [(A @ resid @ V @ O).sum(0) for resid in by_order]
+        by_order = [embed] + [here + through[n] for n, here in enumerate(by_order[1:])]
+    return sum(by_order[: order + 1]) @ W_U
+
+
+def right_count(n_layers, n_heads):
+    return sum(math.comb(n_layers, length) * n_heads**length for length in range(2, n_layers + 1))
+
+
+def right_worths(direct, heads, targets):
+    loss = lambda logits: torch.nn.functional.cross_entropy(logits, targets)
+    everything = direct + heads.sum(0)
+    return [[loss(direct) - loss(direct + head), loss(everything - head) - loss(everything)] for head in heads]
+
+
+def right_difference(before_a, after_a, before_b, after_b):
+    wins = (before_a + after_b - after_a - before_b).double().mean(dim=1)
+    return wins.mean(), wins.var().div(len(wins)).sqrt()
+
+
+RIGHT = {"8.1": right_upto, "8.2": right_count, "8.3": right_worths, "8.4": right_difference}
+MISTAKES = [(label, sentence) for label, exercise in EXERCISES.items() for sentence in exercise.mistakes]
+
+
+def not_written(*inputs):
+    raise NotImplementedError
+
+
+GENERIC = [
+    ("8.1", lambda *case: right_upto(*case).T, "transposed"),
+    ("8.1", lambda *case: -right_upto(*case), "the sign is flipped"),
+    ("8.1", lambda *case: right_upto(*case) / 3**0.5, "constant factor 0.577"),
+    ("8.1", lambda *case: right_upto(*case)[-1], "wrong shape"),
+    ("8.1", lambda *case: right_upto(*case).roll(1, 0), "off by one along axis 0"),
+    ("8.2", lambda *case: -right_count(*case), "the sign is flipped"),
+    ("8.2", lambda *case: right_count(*case) + 2, "the values differ"),
+    ("8.3", lambda *case: torch.tensor(right_worths(*case)).T, "transposed"),
+    ("8.3", lambda *case: torch.tensor(right_worths(*case)) / math.log(2), "constant factor 1.443"),
+    ("8.3", lambda *case: torch.tensor(right_worths(*case))[:, 0], "wrong shape"),
+    ("8.4", lambda *case: right_difference(*case)[0], "wrong shape"),
+    ("8.4", lambda *case: right_difference(*case)[::-1], "the values differ"),
+    *((label, lambda *case: None, "returned None") for label in RIGHT),
+]
+
+
+@pytest.mark.parametrize("label", RIGHT)
+def test_a_right_answer_written_otherwise_is_right(label):
+    assert verdict(label, RIGHT[label]).mark == "✓"
+
+
+@pytest.mark.parametrize(("label", "sentence"), MISTAKES)
+def test_each_classic_mistake_is_named(label, sentence):
+    result = verdict(label, EXERCISES[label].mistakes[sentence])
+    assert (result.mark, result.sentence) == ("✗", sentence)
+
+
+@pytest.mark.parametrize(("label", "attempt", "words"), GENERIC)
+def test_other_slips_are_told_apart(label, attempt, words):
+    result = verdict(label, attempt)
+    assert result.mark == "✗"
+    assert words in result.sentence
+
+
+@pytest.mark.parametrize("label", RIGHT)
+def test_an_unwritten_answer_is_not_attempted(label):
+    assert verdict(label, not_written).mark == "○"
+
+
+def test_one_order_is_not_enough_to_pass():
+    """Right for order 1, where heads read the embedding only, but wrong for order 2."""
+
+    def singles(order, embed, patterns, W_V, W_O, W_U):
+        return (embed + (patterns @ embed @ W_V @ W_O).sum((0, 1))) @ W_U
+
+    assert verdict("8.1", singles).mark == "✗"

@@ -1,0 +1,47 @@
+"""Figures of circuits show the numbers that they were given, under their names."""
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+from matplotlib.colors import to_rgba
+
+from walkthrough import plots_circuits
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def test_stacked_bars_stand_on_one_another():
+    shares = torch.tensor([[0.2, 0.3, 0.5], [0.6, 0.1, 0.3]])
+    ax = plots_circuits.stacked(shares, ["0:0", "random"], ["a", "b", "c"], above=["1.5", "0.5"])
+    height = [[bar.get_height() for bar in part] for part in ax.containers]
+    bottom = [[bar.get_y() for bar in part] for part in ax.containers]
+    torch.testing.assert_close(torch.tensor(height), shares.T)
+    torch.testing.assert_close(torch.tensor(bottom), (shares.cumsum(1) - shares).T)
+    assert [text.get_text() for text in ax.texts] == ["1.5", "0.5"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b", "c"]
+
+
+def test_dots_have_the_colour_of_their_line():
+    lines = {"0:3": torch.tensor([0.1, 0.7]), "random": torch.tensor([0.2, 0.2])}
+    ax = plots_circuits.lines_and_dots(lines, {"0:3": torch.tensor([0.0, 0.8])}, x="tokens back", y="attention")
+    line, dots, random = ax.get_lines()
+    assert line.get_color() == dots.get_color()
+    assert (line.get_marker(), dots.get_marker(), random.get_linestyle()) == ("None", "o", ":")
+    assert dots.get_ydata().tolist() == pytest.approx([0.0, 0.8])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["0:3", "random"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("tokens back", "attention")
+
+
+def test_effects_are_in_their_rows_with_the_marked_ones_red_and_controls_grey():
+    effect, control = torch.tensor([1.0, 3.0]), torch.tensor([0.0, 0.0])
+    ax = plots_circuits.effects({"one": (effect, control), "two": (-effect, control)}, ["two"], x="nats")
+    drawn = [container.lines[0] for container in ax.containers]
+    assert [line.get_xdata()[0] for line in drawn] == [2, 0, -2, 0]
+    colours = [to_rgba(line.get_color()) for line in drawn]
+    assert colours == [to_rgba(name) for name in ("tab:blue", "silver", "tab:red", "silver")]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["one", "two"]
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first row on top

@@ -1,0 +1,239 @@
+"""Term importance by a second road: every path by itself, hooks that cut heads, torch's own loss, and autograd."""
+
+import pytest
+import torch
+from matplotlib import pyplot as plt
+from torch.nn.functional import cross_entropy
+
+from walkthrough import behaviour, interventions, models, paths, plots_terms
+from walkthrough import term_importance as terms
+
+ROWS = torch.randint(1, 64, (3, 14), generator=torch.Generator().manual_seed(1))
+ROWS[:, 0] = 0
+TOKENS = ROWS[:, :-1]
+PAIRS = [(write, read) for write in range(4) for read in range(4)]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return models.tiny(2, seed=3).double()
+
+
+@pytest.fixture(scope="module")
+def expansion(model):
+    return paths.path_expansion(model, TOKENS)
+
+
+def order(name):
+    return 0 if name == "direct" else 1 + name.count("→")
+
+
+def group(name):
+    return "virtual" if "→" in name else "direct" if name == "direct" else f"layer {name[0]}"
+
+
+def loss(logits, rows=ROWS):
+    return cross_entropy(logits.transpose(1, 2), rows[:, 1:], reduction="none")
+
+
+@pytest.mark.parametrize("n_layers", [0, 1, 2, 3])
+def test_the_ordered_algorithm_is_a_sum_over_paths(n_layers):
+    model = models.tiny(n_layers, seed=5).double()
+    losses = terms.ordered_losses(model, ROWS)
+    assert len(losses) == n_layers + 1
+    every = paths.path_expansion(model, TOKENS)
+    for n in range(n_layers + 1):
+        torch.testing.assert_close(losses[n], loss(sum(x for name, x in every.items() if order(name) <= n)))
+    torch.testing.assert_close(losses[-1], loss(model(TOKENS)))
+    torch.testing.assert_close(losses[0], loss(model.W_E[TOKENS] @ model.W_U))
+
+
+def test_the_algorithm_leaves_no_hook_behind(model):
+    before = model(TOKENS)
+    terms.ordered_losses(model, ROWS)
+    terms.two_patterns(model, TOKENS)
+    assert model(TOKENS).equal(before)
+
+
+def test_a_layer_is_the_sum_of_its_heads(model):
+    patterns = terms.two_patterns(model, TOKENS)
+    stream = torch.randn(3, 13, 32, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    slow = sum(paths.head_output(patterns[1][:, h], stream, model.W_V[1, h], model.W_O[1, h]) for h in range(4))
+    torch.testing.assert_close(terms.layer_output(patterns[1], stream, model.W_V[1], model.W_O[1]), slow)
+
+
+def test_patterns_are_those_of_the_run(model):
+    cache = model.run_with_cache(TOKENS)[1]
+    for layer, pattern in enumerate(terms.two_patterns(model, TOKENS)):
+        torch.testing.assert_close(pattern, cache["pattern", layer])
+
+
+def test_groups_are_sums_of_paths(model, expansion):
+    groups = terms.path_groups(model, TOKENS, terms.two_patterns(model, TOKENS))
+    for name, resid in zip(terms.GROUPS, groups):
+        torch.testing.assert_close(resid @ model.W_U, sum(x for path, x in expansion.items() if group(path) == name))
+
+
+def test_groups_with_the_patterns_of_other_tokens_are_a_run_with_these_forced(model):
+    patterns = terms.two_patterns(model, TOKENS.flip(0))
+    groups = terms.path_groups(model, TOKENS, patterns)
+    run = lambda hooks: model.run_with_hooks(TOKENS, fwd_hooks=[*paths.freeze(patterns), *hooks])
+    torch.testing.assert_close(groups.sum(0) @ model.W_U, run([]))
+    silent = interventions.ablate(model, [(0, head) for head in range(4)])
+    torch.testing.assert_close((groups[0] + groups[2]) @ model.W_U, run(silent))
+    assert not torch.allclose(groups.sum(0) @ model.W_U, model(TOKENS))
+
+
+def test_each_virtual_value_is_its_path(model, expansion):
+    z = terms.virtual_values(model, TOKENS, terms.two_patterns(model, TOKENS))
+    for write, read in PAIRS:
+        logits = z[write, read] @ model.W_O[1, read] @ model.W_U
+        torch.testing.assert_close(logits, expansion[f"0:{write} → 1:{read}"])
+
+
+@pytest.mark.parametrize("n_pos", [1, 63, 64, 130])
+def test_losses_of_sums_are_torchs_own(n_pos):
+    generator = torch.Generator().manual_seed(n_pos)
+    groups, W_U = torch.randn(3, n_pos, 6, generator=generator), torch.randn(6, 9, generator=generator)
+    targets = torch.randint(0, 9, (n_pos,), generator=generator)
+    sums = torch.tensor([[1.0, 0, 0], [1, 0, 1], [0, 1, 1], [1, 1, 1]])
+    for loss_of, members in zip(terms.sum_losses(groups, W_U, targets, sums), sums):
+        stream = sum(x for x, taken in zip(groups, members) if taken)
+        torch.testing.assert_close(loss_of, cross_entropy(stream @ W_U, targets, reduction="none"))
+
+
+@pytest.mark.parametrize("batch", [1, 2, 8])
+def test_sums_are_measured_window_by_window(model, expansion, batch):
+    sums = {"a": ["direct", "virtual"], "b": ["layer 1"], "all": terms.GROUPS}
+    measured = terms.measure_sums(model, ROWS, sums, batch=batch)
+    assert list(measured) == list(sums)
+    for name, members in sums.items():
+        logits = sum(x for path, x in expansion.items() if group(path) in members)
+        torch.testing.assert_close(measured[name], loss(logits).mean(1))
+
+
+def test_sums_may_be_measured_with_the_patterns_of_other_windows(model):
+    other = ROWS.roll(1, 0)
+    measured = terms.measure_sums(model, ROWS, {"all": terms.GROUPS}, patterns_of=other, batch=2)["all"]
+    hooks = paths.freeze(terms.two_patterns(model, other[:, :-1]))
+    torch.testing.assert_close(measured, loss(model.run_with_hooks(TOKENS, fwd_hooks=hooks)).mean(1))
+
+
+def test_worths_are_steps_between_losses():
+    losses = {name: torch.rand(3, generator=torch.Generator().manual_seed(i)) for i, name in enumerate(terms.SUMS)}
+    worth = terms.worths(losses, 64)
+    orders = [worth[name] for name in ("order 0, below uniform", "order 1, more", "order 2, more")]
+    torch.testing.assert_close(sum(orders), torch.tensor(64.0).log() - losses["order 2"])
+    torch.testing.assert_close(worth["layer 0, alone"] + worth["layer 1, given layer 0"], worth["order 1, more"])
+    torch.testing.assert_close(worth["layer 1, alone"] + worth["layer 0, given layer 1"], worth["order 1, more"])
+    torch.testing.assert_close(worth["layer 1, alone"], losses["order 0"] - losses["with layer 1"])
+
+
+def test_the_usual_sums_are_cuts_of_the_model(model):
+    """Each by hooks: patterns frozen, and the heads of the layers that are not in the sum silenced."""
+    measured = terms.measure_sums(model, ROWS)
+    whole_layer = lambda layer: interventions.ablate(model, [(layer, head) for head in range(4)])
+    frozen = paths.freeze(terms.two_patterns(model, TOKENS))
+    for name, cuts in (("order 0", [0, 1]), ("with layer 0", [1]), ("with layer 1", [0]), ("order 2", [])):
+        hooks = [hook for layer in cuts for hook in whole_layer(layer)]
+        logits = model.run_with_hooks(TOKENS, fwd_hooks=[*frozen, *hooks])
+        torch.testing.assert_close(measured[name], loss(logits).mean(1))
+
+
+@pytest.fixture(scope="module")
+def some_terms():
+    generator = torch.Generator().manual_seed(0)
+    draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)
+    return draw(5, 9), torch.randint(0, 9, (5,), generator=generator), draw(2, 3, 5, 4), draw(3, 4, 9)
+
+
+def test_added_loss_is_the_loss_after_less_the_loss_before(some_terms):
+    logits, targets, z, readout = some_terms
+    added = terms.added_loss(logits.log_softmax(-1), targets, z, readout)
+    assert added.shape == (2, 3, 5)
+    for write in range(2):
+        for read in range(3):
+            after = cross_entropy(logits + z[write, read] @ readout[read], targets, reduction="none")
+            torch.testing.assert_close(added[write, read], after - cross_entropy(logits, targets, reduction="none"))
+
+
+def test_added_loss_does_not_change_what_it_is_given(some_terms):
+    copies = [x.clone() for x in some_terms]
+    terms.added_loss(*some_terms)
+    assert all(x.equal(copy) for x, copy in zip(some_terms, copies))
+
+
+def test_slope_is_the_derivative(some_terms):
+    logits, targets, z, readout = some_terms
+    slope = terms.loss_slope(logits.log_softmax(-1), targets, z, readout)
+    for write in range(2):
+        for read in range(3):
+            size = torch.zeros(5, 1, dtype=torch.float64, requires_grad=True)
+            with torch.enable_grad():
+                after = cross_entropy(logits + size * (z[write, read] @ readout[read]), targets, reduction="sum")
+                (gradient,) = torch.autograd.grad(after, size)
+            torch.testing.assert_close(slope[write, read], gradient.squeeze(1))
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_virtual_effects_by_every_path(model, expansion, every):
+    """The slow way: each path's logits taken from the full sum, or added to orders 0 and 1."""
+    slopes, beyond = terms.virtual_effects(model, ROWS, every)
+    assert slopes.shape == beyond.shape == (2, 4, 4, 3)
+    full, first = sum(expansion.values()), sum(x for name, x in expansion.items() if order(name) < 2)
+    for write, read in PAIRS:
+        for side, (start, step) in enumerate(((full, -1), (first, 1))):
+            term = step * expansion[f"0:{write} → 1:{read}"]
+            exact = loss(start + term) - loss(start)
+            slope = (loss(start + 1e-6 * term) - loss(start - 1e-6 * term)) / 2e-6
+            torch.testing.assert_close(slopes[side, write, read], slope.mean(1), rtol=0, atol=1e-8)
+            rest = (exact - slope)[:, every - 1 :: every].mean(1)
+            torch.testing.assert_close(beyond[side, write, read], rest, rtol=0, atol=1e-8)
+
+
+def test_the_trained_model_by_hooks_and_by_groups(two_layer):
+    rows = torch.randint(1, 4096, (2, 40), generator=torch.Generator().manual_seed(0))
+    rows[:, 0] = 0
+    sums = {"0": ["direct"], "1": ["direct", "layer 0", "layer 1"], "2": terms.GROUPS}
+    fast = torch.stack(list(terms.measure_sums(two_layer, rows, sums).values()))
+    torch.testing.assert_close(fast, terms.ordered_losses(two_layer, rows).mean(-1), rtol=1e-4, atol=1e-4)
+    whole = behaviour.loss_per_position(two_layer(rows[:, :-1]), rows).mean(-1)
+    torch.testing.assert_close(fast[-1], whole, rtol=1e-4, atol=1e-4)
+
+
+def test_bad_input_gets_one_clear_sentence(model):
+    with pytest.raises(ValueError, match="there is no group 'layer 2': the groups are 'direct', 'layer 0', 'layer 1'"):
+        terms.measure_sums(model, ROWS, {"too deep": ["direct", "layer 2"]})
+    for measure in (lambda m: terms.measure_sums(m, ROWS, {"0": ["direct"]}), lambda m: terms.virtual_effects(m, ROWS)):
+        with pytest.raises(ValueError, match="use a model of 2 layers, not of 3"):
+            measure(models.tiny(3))
+
+
+def test_bars_stand_in_their_groups_with_their_errors():
+    means = {"a": torch.tensor([1.0, -2.0]), "b": torch.tensor([3.0, 4.0])}
+    errors = {"a": torch.tensor([0.1, 0.2]), "b": torch.tensor([0.3, 0.4])}
+    ax = plots_terms.grouped_bars(means, errors, ["first", "second"], x="term", y="nats", reported=[5.0, 6.0])
+    assert [[bar.get_height() for bar in bars] for bars in ax.containers if hasattr(bars, "patches")] == [
+        [1, -2],
+        [3, 4],
+    ]
+    centres = [
+        [bar.get_x() + bar.get_width() / 2 for bar in bars] for bars in ax.containers if hasattr(bars, "patches")
+    ]
+    torch.testing.assert_close(torch.tensor(centres), torch.tensor([[-0.2, 0.8], [0.2, 1.2]]).double())
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["reported for the paper's model", "a", "b"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["first", "second"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("term", "nats")
+    plt.close("all")
+
+
+def test_virtual_heads_share_a_scale_and_mark_what_is_unsure():
+    means = torch.tensor([[[0.004, -0.001], [0.002, 0.0]], [[-0.008, 0.001], [0.003, 0.003]]])
+    axes = plots_terms.pair_effects(means, torch.full((2, 2, 2), 0.001), ("left out", "added"))
+    assert [ax.get_title() for ax in axes] == ["left out", "added"]
+    for ax, mean in zip(axes, means):
+        assert ax.images[0].get_clim() == pytest.approx((-8, 8))
+        torch.testing.assert_close(torch.tensor(ax.images[0].get_array()), 1000 * mean)
+    dots = [sorted(zip(*(axis.tolist() for axis in ax.lines[0].get_data()))) for ax in axes]
+    assert dots == [[(1, 0), (1, 1)], [(1, 0)]]
+    plt.close("all")

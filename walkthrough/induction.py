@@ -1,0 +1,138 @@
+"""Induction heads measured: by behaviour, by weights, and by what changes when a run is changed."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from walkthrough import behaviour, circuits, composition, interventions, paths
+
+
+def best_score(model, tokens: Int[Tensor, "batch pos"], length: int) -> float:
+    """The prefix-matching score of a model's best head, on `repeated_tokens` with copies of this length."""
+    cache = model.run_with_cache(tokens)[1]
+    patterns = [cache["pattern", layer] for layer in range(model.cfg.n_layers)]
+    return max(behaviour.prefix_matching_score(pattern, length).max().item() for pattern in patterns)
+
+
+def scores_at(run: Callable, d_vocab: int, lengths: Sequence[int]) -> Float[Tensor, "length head"]:
+    """Prefix-matching scores for copies of each length, said twice: `run` takes tokens and returns patterns.
+
+    A head that only looks a fixed distance back scores at one length and fails at the others.
+    """
+    prompts = [behaviour.repeated_tokens(d_vocab, n, times=2, batch=16, seed=n) for n in lengths]
+    return torch.stack([behaviour.prefix_matching_score(run(rows), n) for rows, n in zip(prompts, lengths)])
+
+
+def match_gain(circuit) -> float:
+    """How much more score an equal token gets than an average one: mean diagonal minus mean of the whole table."""
+    return ((circuit.A * circuit.B.T).sum(-1).mean() - circuit.A.mean(0) @ circuit.B.mean(1)).item()
+
+
+def corner_table(model) -> Float[Tensor, "early late number"]:
+    """For each head of layer 0 with each of layer 1: OV positivity of the later, K-composed positivity, match gain.
+
+    (Elhage et al. 2021, "Checking the mechanistic theory"; the third number is ours: positivity knows no size.)
+    """
+    heads, rows = range(model.cfg.n_heads), []
+    copying = [circuits.eigenvalue_positivity(circuits.ov_circuit(model, 1, late)) for late in heads]
+    for early in heads:
+        terms = [composition.k_composed_circuit(model, (0, early), (1, late)) for late in heads]
+        row = [(copying[late], circuits.eigenvalue_positivity(terms[late]), match_gain(terms[late])) for late in heads]
+        rows.append(torch.tensor(row))
+    return torch.stack(rows)
+
+
+def costs(
+    model, tokens: Int[Tensor, "batch pos"], length: int, changes: Iterable[interventions.Hooks]
+) -> Float[Tensor, "change batch"]:
+    """What each list of hooks adds to the loss of each prompt on all copies after the first, in nats."""
+    untouched = behaviour.copy_loss(model, tokens, length)
+    return torch.stack([behaviour.copy_loss(model, tokens, length, hooks) - untouched for hooks in changes])
+
+
+def changes_of(
+    model, tokens: Int[Tensor, "batch pos"], others: Int[Tensor, "batch pos"], head: interventions.Head
+) -> dict[str, interventions.Hooks]:
+    """Six ways to do without a head: deleted, swapped, deleted with patterns frozen, out of later q, k or v."""
+    cache = model.run_with_cache(tokens)[1]
+    frozen = paths.freeze([cache["pattern", layer] for layer in range(model.cfg.n_layers)])
+    deleted = interventions.ablate(model, [head])
+    changes = {"deleted": deleted, "swapped": interventions.swap(model, [head], others), "frozen": frozen + deleted}
+    return changes | {f"out of {which}": interventions.unread(model, tokens, head, which) for which in "qkv"}
+
+
+def steered(
+    model, tokens: Int[Tensor, "batch pos"], length: int, head: interventions.Head, later: Sequence[int], steps: int = 3
+) -> tuple[Float[Tensor, "by step"], Float[Tensor, "by step"]]:
+    """A head of layer 0 is made to look 1, 2, … back: where do later heads look, and what does the model expect?
+
+    Per row, attention of heads `later` of layer 1 to the token 1, 2, … after the earlier copy of the present one; and
+    the mean log-probability in nats of that token. Inside the second copy of `tokens`, made by `repeated_tokens`.
+    """
+    query, ahead = torch.arange(length + steps + 2, 2 * length - steps), range(1, steps + 1)
+    attended, expected = torch.zeros(2, steps, steps)
+    for by in ahead:
+        with model.hooks(fwd_hooks=interventions.look_back(model, head, by)):
+            logits, cache = model.run_with_cache(tokens)
+        pattern, log_probs = cache["pattern", 1][:, list(later)].mean(1), logits[:, query].log_softmax(-1)
+        for step in ahead:
+            attended[by - 1, step - 1] = pattern[:, query, query - length + step].mean()
+            expected[by - 1, step - 1] = log_probs.gather(-1, tokens[:, query + step, None]).mean()
+    return attended, expected
+
+
+def attention_to(
+    model, hooks: interventions.Hooks, heads: Sequence[int], tokens: Int[Tensor, "batch pos"],
+    places: Sequence[Int[Tensor, " batch"]],
+) -> Float[Tensor, "place batch"]:  # fmt: skip
+    """Attention that heads of layer 1, on average, pay each place from the last position; hooks change the run."""
+    with model.hooks(fwd_hooks=hooks):
+        pattern = model.run_with_cache(tokens)[1]["pattern", 1][:, list(heads), -1].mean(1)
+    return torch.stack([pattern.gather(1, place[:, None])[:, 0] for place in places])
+
+
+def reading(
+    model, head: interventions.Head, text: str
+) -> tuple[Float[Tensor, "query key"], Float[Tensor, "query key"], Float[Tensor, " query"]]:
+    """Pattern, pattern times the length of what each key hands over (|v W_O|), and logit effect of a head on a text.
+
+    The effect is what the head adds to the logit of the token that came next, above the average token; the last
+    position, with none, gets 0 (Elhage et al. 2021, "Induction Heads").
+    """
+    layer, number = head
+    tokens = model.to_tokens(text)
+    cache = model.run_with_cache(tokens)[1]
+    pattern, v, z = (cache[name, layer][0] for name in ("pattern", "v", "z"))
+    logits = z[:-1, number] @ model.W_O[head] @ model.W_U
+    effect = logits.gather(1, tokens[0, 1:, None])[:, 0] - logits.mean(1)
+    sent = (v[:, number] @ model.W_O[head]).norm(dim=-1)
+    return pattern[number], pattern[number] * sent, torch.cat([effect, torch.zeros(1)])
+
+
+def losses(
+    model, rows: Int[Tensor, "batch pos_and_one"], heads: Sequence[interventions.Head] = (), frozen: bool = False
+) -> Float[Tensor, "batch pos"]:
+    """Loss in nats of each next token, with heads deleted and, if asked, every pattern as in the untouched run."""
+    every = []
+    for part in rows.split(16):
+        hooks = interventions.ablate(model, heads)
+        if frozen:
+            cache = model.run_with_cache(part[:, :-1], names_filter=lambda name: name.endswith("pattern"))[1]
+            hooks = paths.freeze([cache["pattern", layer] for layer in range(model.cfg.n_layers)]) + hooks
+        logits = model.run_with_hooks(part[:, :-1], fwd_hooks=hooks)
+        every.append(behaviour.loss_per_position(logits, part))
+    return torch.cat(every)
+
+
+def late_minus_early(
+    losses: Float[Tensor, "batch pos"], early: tuple[int, int] = (30, 60), late: tuple[int, int] = (200, 256)
+) -> Float[Tensor, " batch"]:
+    """Each window's mean loss late minus early, in nats: below zero, the model learns from context (Olsson et al. 2022)."""
+    return losses[:, slice(*late)].mean(1) - losses[:, slice(*early)].mean(1)
+
+
+def mean_and_error(values: Float[Tensor, " batch"]) -> str:
+    """A mean with its standard error, as text."""
+    return f"{values.mean():+.2f} ± {values.std() / len(values) ** 0.5:.2f}"

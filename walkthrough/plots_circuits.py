@@ -1,0 +1,87 @@
+"""Figures of circuits: arrays, labels and an `ax` in, the `ax` out, as in `plots`."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+from jaxtyping import Complex, Float
+from matplotlib.axes import Axes
+from torch import Tensor
+
+from walkthrough.plots import label_tokens
+
+
+def stacked(
+    shares: Float[Tensor, "bar part"], bars: Sequence[str], parts: Sequence[str], *, above: Sequence[str] = (),
+    colours: Sequence[str] = ("tab:blue", "lightskyblue", "navajowhite", "tab:orange"), ax: Axes | None = None,
+) -> Axes:  # fmt: skip
+    """A bar for each row, made of its shares of 1, with a word above each and the parts named beside them."""
+    ax = ax or plt.subplots(figsize=(8, 3.5), layout="constrained")[1]
+    for part, (name, colour) in enumerate(zip(parts, colours)):
+        drawn = ax.bar(bars, shares[:, part], bottom=shares[:, :part].sum(1), label=name, color=colour)
+    if above:
+        ax.bar_label(drawn, above, padding=2)
+    ax.set(ylim=(0, 1.1))
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return ax
+
+
+def lines_and_dots(
+    lines: Mapping[str, Float[Tensor, " step"]], dots: Mapping[str, Float[Tensor, " step"]], *, x: str, y: str,
+    ax: Axes | None = None,
+) -> Axes:  # fmt: skip
+    """One line each over 0, 1, 2, …, with dots of its colour where `dots` has its name, and dotted black where not."""
+    ax = ax or plt.subplots(figsize=(6.5, 3.5), layout="constrained")[1]
+    for name, values in lines.items():
+        (line,) = ax.plot(values, "-" if name in dots else "k:", label=name)
+        if name in dots:
+            ax.plot(dots[name], "o", color=line.get_color())
+    ax.set(xlabel=x, ylabel=y)
+    ax.legend()
+    return ax
+
+
+def effects(
+    rows: Mapping[str, tuple[Float[Tensor, " context"], Float[Tensor, " context"]]], marked: Sequence[str], *, x: str,
+    ax: Axes | None = None,
+) -> Axes:  # fmt: skip
+    """Mean and standard deviation of each row's effect (blue; red if marked), and below it in grey of its control."""
+    ax = ax or plt.subplots(figsize=(8, 0.5 + 0.28 * len(rows)), layout="constrained")[1]
+    for y, (name, (effect, control)) in enumerate(rows.items()):
+        colour = "tab:red" if name in marked else "tab:blue"
+        ax.errorbar(effect.mean(), y, xerr=effect.std(), fmt="o", color=colour)
+        ax.errorbar(control.mean(), y + 0.3, xerr=control.std(), fmt=".", color="silver", elinewidth=1)
+    label_tokens(ax, y=list(rows))
+    ax.axvline(0, color="grey", linewidth=0.8)
+    ax.set(xlabel=x, ylim=(len(rows) - 0.3, -0.7))
+    return ax
+
+
+def before_and_after(
+    before: Float[Tensor, "group row"], after: Float[Tensor, "group row"], rows: Sequence[str], groups: Sequence[str], *,
+    x: str, colours: Sequence[str] = ("tab:blue", "tab:red"), ax: Axes | None = None,
+) -> Axes:  # fmt: skip
+    """An arrow for each row and group from one probability to another, on a logarithmic axis."""
+    ax = ax or plt.subplots(figsize=(8, 0.7 + 0.3 * len(rows)), layout="constrained")[1]
+    for shift, start, end, name, colour in zip((-0.15, 0.15), before, after, groups, colours):
+        places = [row + shift for row in range(len(rows))]
+        ax.scatter(start, places, s=8, facecolor="none", edgecolor=colour)
+        ax.scatter(end, places, s=16, color=colour, label=name)
+        for place, tail, head in zip(places, start, end):
+            ax.plot((tail, head), (place, place), color=colour, linewidth=1)
+    label_tokens(ax, y=list(rows))
+    ax.set(xscale="log", xlabel=x, ylim=(len(rows) - 0.5, -0.5))
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncol=len(groups))
+    return ax
+
+
+def eigenvalues(panels: Mapping[str, Complex[Tensor, " index"]]) -> list[Axes]:
+    """A panel for each set of eigenvalues in the complex plane, each on its own scale; red right of zero, blue left."""
+    axes = plt.subplots(1, len(panels), figsize=(3 * len(panels), 3), layout="constrained", squeeze=False)[1]
+    for ax, (name, values) in zip(axes.flat, panels.items()):
+        ax.axhline(0, color="grey", linewidth=0.6)
+        ax.axvline(0, color="grey", linewidth=0.6)
+        ax.scatter(values.real, values.imag, s=10, c=["tab:blue" if x < 0 else "tab:red" for x in values.real])
+        ax.set(title=name, xlabel="real part (logits)")
+        ax.locator_params(nbins=5)
+    axes[0, 0].set_ylabel("imaginary part (logits)")
+    return list(axes.flat)
