@@ -129,8 +129,12 @@ def test_eigenvalues_are_drawn_where_they_are_and_coloured_by_the_sign_of_their_
 def test_arrows_lead_from_open_dots_to_full_ones():
     plt.switch_backend("agg")
     before, after = torch.tensor([[0.1, 0.2], [0.01, 0.02]]), torch.tensor([[0.3, 0.4], [0.03, 0.04]])
-    ax = plots_circuits.before_and_after(before, after, ["one row", "another"], ("right", "wrong"), x="probability")
-    open_dots, full_dots = ax.collections[2:]
+    ax = plots_circuits.before_and_after(
+        before, after, ["one row", "another"], ("right", "wrong"), x="probability", hollow="at first"
+    )
+    open_dots, full_dots, named = ax.collections[2:]
+    assert len(named.get_facecolors()) == len(named.get_offsets()) == 0
+    assert [label.get_text() for label in ax.get_legend().get_texts()] == ["right", "wrong", "at first"]
     assert len(open_dots.get_facecolors()) == 0
     assert open_dots.get_offsets()[:, 0].tolist() == pytest.approx([0.01, 0.02])
     assert full_dots.get_offsets()[:, 0].tolist() == pytest.approx([0.03, 0.04])

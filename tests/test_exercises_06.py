@@ -16,7 +16,7 @@ def right_excess(W_OV, W_QK):
     return torch.stack([q, k]) / size(W_OV) / size(W_QK) - torch.rsqrt(torch.tensor(float(W_OV.shape[0])))
 
 
-def right_norm(W_V, W_O, W_Q, W_K):
+def right_norm(W_V, W_O, W_K, W_Q):
     """QR in place of Gram matrices: an orthonormal basis changes no norm."""
     left, right = torch.linalg.qr(W_V).R, torch.linalg.qr(W_Q).R
     return torch.linalg.norm(left @ (W_O @ W_K) @ right.T)
@@ -49,8 +49,8 @@ GENERIC = [
     ("6.1", lambda *case: -right_excess(*case), "the sign is flipped"),
     ("6.1", lambda *case: 2 * right_excess(*case), "constant factor 2"),
     ("6.2", lambda *case: -right_norm(*case), "the sign is flipped"),
-    ("6.2", lambda v, o, q, k: v @ o @ k @ q.T, "wrong shape"),
-    ("6.2", lambda v, o, q, k: (o @ v @ k @ q.T).norm(), "your code stopped with RuntimeError"),
+    ("6.2", lambda v, o, k, q: v @ o @ k @ q.T, "wrong shape"),
+    ("6.2", lambda v, o, k, q: (o @ v @ k @ q.T).norm(), "your code stopped with RuntimeError"),
     ("6.2", lambda *case: right_norm(*case) / 2, "the values differ"),
     ("6.3", lambda *case: 3 * right_k_term(*case), "constant factor 3"),
     ("6.3", lambda *case: -right_k_term(*case), "the sign is flipped"),

@@ -36,12 +36,19 @@ def test_dots_have_the_colour_of_their_line():
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("tokens back", "attention")
 
 
-def test_effects_are_in_their_rows_with_the_marked_ones_red_and_controls_grey():
+def test_effects_are_in_their_rows_with_a_colour_for_each_group_and_controls_grey():
     effect, control = torch.tensor([1.0, 3.0]), torch.tensor([0.0, 0.0])
-    ax = plots_circuits.effects({"one": (effect, control), "two": (-effect, control)}, ["two"], x="nats")
+    rows = {"·one → $": (effect, control), "two": (-effect, control), "three": (effect / 2, control)}
+    ax = plots_circuits.effects(rows, ["found", "missed", "found"], x="nats", control="wrong")
     drawn = [container.lines[0] for container in ax.containers]
-    assert [line.get_xdata()[0] for line in drawn] == [2, 0, -2, 0]
+    assert [line.get_xdata()[0] for line in drawn] == [2, 0, -2, 0, 1, 0]
+    assert [line.get_ydata()[0] for line in drawn] == pytest.approx([0, 0.3, 1, 1.3, 2, 2.3])
     colours = [to_rgba(line.get_color()) for line in drawn]
-    assert colours == [to_rgba(name) for name in ("tab:blue", "silver", "tab:red", "silver")]
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["one", "two"]
+    expected = ("tab:blue", "silver", "tab:orange", "silver", "tab:blue", "silver")
+    assert colours == [to_rgba(name) for name in expected]
+    assert [label.get_text() for label in ax.get_yticklabels()] == list(rows)
+    legend = ax.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["found", "missed", "wrong"]
+    shown = [to_rgba(handle.lines[0].get_color()) for handle in legend.legend_handles]
+    assert shown == [to_rgba(name) for name in ("tab:blue", "tab:orange", "silver")]
     assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first row on top

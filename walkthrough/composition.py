@@ -10,9 +10,8 @@ from walkthrough.models import check_head
 def composition_scores(model, kind: str, layers: tuple[int, int] = (0, 1)) -> Float[Tensor, "write read"]:
     """How much each head of a later layer (read) reads, as Q, K or V, of what each head of an earlier one wrote.
 
-    ‖product‖ / (‖W_OV‖ ‖what reads it‖) in Frobenius norms, from 0 to 1; between directions that have nothing to do
-    with each other about 1/√d_model. Raises ValueError for another kind, or for layers in the wrong order. The
-    paper's ‖W_QKᵀ W_OV‖, ‖W_QK W_OV‖ and ‖W_OV W_OV‖, transposed (Elhage et al. 2021, "Two-Layer" models).
+    ‖product‖ / (‖W_OV‖ ‖what reads it‖) in Frobenius norms, from 0 to 1; about 1/√d_model for unrelated heads. Raises
+    ValueError for another kind, or for layers in the wrong order (Elhage et al. 2021, "Two-Layer" models).
     """
     if kind not in ("Q", "K", "V"):
         raise ValueError(f"there is no {kind!r}-composition: a head reads what others wrote as Q, K or V")

@@ -88,11 +88,10 @@ def freeze(patterns: list[Float[Tensor, "batch head query key"]]) -> list[tuple[
 
 
 def path_expansion(model, tokens: Int[Tensor, "batch pos"]) -> dict[str, Float[Tensor, "batch pos d_vocab"]]:
-    """The model's logits as a sum over paths: "direct", each head ("0:3"), each virtual head ("0:3 → 1:5").
+    """The model's logits as a sum over paths: "direct", each head ("0:3"), each chain of heads ("0:3 → 1:5").
 
-    Logits each, [batch pos d_vocab]; exact, for any number of layers (n_heads paths for one layer, then n_heads + 1
-    times as many for each layer more). Attention patterns are those of the model's own run (Elhage et al. 2021, "Path
-    Expansion Trick").
+    Exact, in logits: (n_heads + 1) ** n_layers paths. Patterns are those of the model's own run. A chain is the paper's
+    virtual head, see 06 (Elhage et al. 2021, "Path Expansion Trick").
     """
     cache = model.run_with_cache(tokens)[1]
     reached = {"direct": cache["hook_embed"]}
@@ -124,10 +123,11 @@ def attention_score_terms(
 def rank_terms(
     terms: dict[Any, Float[Tensor, "*where column"]], where: tuple[int, ...], against: slice | list[int] = slice(None)
 ) -> list[tuple[Any, float]]:
-    """What each term of a sum adds to one entry, over its mean on `against` (columns of that row), largest first.
+    """What each term of a sum adds to one entry, over its mean on `against` (columns of that row).
 
-    A softmax sees differences only. `terms` are of `path_expansion` (`where`: batch, position, token; in logits) or of
-    `attention_score_terms` (batch, query, key). Raises ValueError if `where` has not one index for each axis.
+    A softmax sees differences only. Largest effect first, of either sign. `terms` are of `path_expansion` (`where`:
+    batch, position, token; in logits) or of `attention_score_terms` (batch, query, key). Raises ValueError if `where`
+    has not one index for each axis.
     """
     for x in terms.values():
         if x.ndim != len(where):

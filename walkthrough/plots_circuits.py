@@ -41,16 +41,18 @@ def lines_and_dots(
 
 
 def effects(
-    rows: Mapping[str, tuple[Float[Tensor, " context"], Float[Tensor, " context"]]], marked: Sequence[str], *, x: str,
-    ax: Axes | None = None,
+    rows: Mapping[str, tuple[Float[Tensor, " context"], Float[Tensor, " context"]]], groups: Sequence[str], *, x: str,
+    control: str, colours: Sequence[str] = ("tab:blue", "tab:orange", "tab:red", "tab:purple"), ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
-    """Mean and standard deviation of each row's effect (blue; red if marked), and below it in grey of its control."""
+    """Mean and standard deviation of each row's effect, in its group's colour, and below it in grey of its control."""
     ax = ax or plt.subplots(figsize=(8, 0.5 + 0.28 * len(rows)), layout="constrained")[1]
-    for y, (name, (effect, control)) in enumerate(rows.items()):
-        colour = "tab:red" if name in marked else "tab:blue"
-        ax.errorbar(effect.mean(), y, xerr=effect.std(), fmt="o", color=colour)
-        ax.errorbar(control.mean(), y + 0.3, xerr=control.std(), fmt=".", color="silver", elinewidth=1)
-    label_tokens(ax, y=list(rows))
+    colour = dict(zip(dict.fromkeys(groups), colours))
+    for y, (group, (effect, wrong)) in enumerate(zip(groups, rows.values())):
+        ax.errorbar(effect.mean(), y, xerr=effect.std(), fmt="o", color=colour[group], label=group)
+        ax.errorbar(wrong.mean(), y + 0.3, xerr=wrong.std(), fmt=".", color="silver", elinewidth=1, label=control)
+    handles, labels = ax.get_legend_handles_labels()
+    ax.legend(*zip(*((handles[labels.index(name)], name) for name in (*colour, control))), loc="lower right")
+    ax.set_yticks(range(len(rows)), list(rows), family="monospace", fontsize=8)
     ax.axvline(0, color="grey", linewidth=0.8)
     ax.set(xlabel=x, ylim=(len(rows) - 0.3, -0.7))
     return ax
@@ -58,9 +60,9 @@ def effects(
 
 def before_and_after(
     before: Float[Tensor, "group row"], after: Float[Tensor, "group row"], rows: Sequence[str], groups: Sequence[str], *,
-    x: str, colours: Sequence[str] = ("tab:blue", "tab:red"), ax: Axes | None = None,
+    x: str, hollow: str = "", colours: Sequence[str] = ("tab:blue", "tab:red"), ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
-    """An arrow for each row and group from one probability to another, on a logarithmic axis."""
+    """A line for each row and group from one probability, an open dot named `hollow`, to another, on a logarithmic axis."""
     ax = ax or plt.subplots(figsize=(8, 0.7 + 0.3 * len(rows)), layout="constrained")[1]
     for shift, start, end, name, colour in zip((-0.15, 0.15), before, after, groups, colours):
         places = [row + shift for row in range(len(rows))]
@@ -68,9 +70,11 @@ def before_and_after(
         ax.scatter(end, places, s=16, color=colour, label=name)
         for place, tail, head in zip(places, start, end):
             ax.plot((tail, head), (place, place), color=colour, linewidth=1)
+    if hollow:
+        ax.scatter([], [], s=8, facecolor="none", edgecolor="grey", label=hollow)
     label_tokens(ax, y=list(rows))
     ax.set(xscale="log", xlabel=x, ylim=(len(rows) - 0.5, -0.5))
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncol=len(groups))
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncol=len(groups) + bool(hollow))
     return ax
 
 

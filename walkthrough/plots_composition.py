@@ -14,7 +14,7 @@ def wires(
 ) -> Axes:  # fmt: skip
     """A line from each head that writes (below) to each that reads (above), as thick as its value; none below zero.
 
-    A line of the value `limit` is eight points wide.
+    A line of the value `limit` is eight points wide; none is thinner than 0.8, and below a fiftieth of it there is none.
     """
     ax = ax or plt.subplots(figsize=(4, 2.5), layout="constrained")[1]
     for layer, height, n_heads in zip(layers, (0, 1), values.shape):
@@ -22,11 +22,19 @@ def wires(
         for head in range(n_heads):
             place = (head / max(n_heads - 1, 1), height + (0.06 if height else -0.06))
             ax.annotate(f"{layer}:{head}", place, ha="center", va="bottom" if height else "top", fontsize=8)
-    for write, read in (values > 0).nonzero().tolist():
+    for write, read in (values > limit / 50).nonzero().tolist():
         ends = write / max(values.shape[0] - 1, 1), read / max(values.shape[1] - 1, 1)
-        ax.plot(ends, (0, 1), color=colour, alpha=0.7, linewidth=8 * float(values[write, read]) / limit)
+        ax.plot(ends, (0, 1), color=colour, alpha=0.7, linewidth=max(0.8, 8 * float(values[write, read]) / limit))
     ax.set(xticks=[], yticks=[], xlim=(-0.1, 1.1), ylim=(-0.25, 1.25))
     ax.spines[:].set_visible(False)
+    return ax
+
+
+def bold(ax: Axes, names: Sequence[str]) -> Axes:
+    """Put the names of these heads ("1:6") in bold, where they are ticks across or stand in the picture."""
+    for label in [*ax.get_xticklabels(), *ax.texts]:
+        if label.get_text() in names:
+            label.set_fontweight("bold")
     return ax
 
 

@@ -11,28 +11,26 @@ from walkthrough.plots import label_tokens
 
 
 def corner(
-    table: Float[Tensor, "early late number"], null: Float[Tensor, "*batch early late number"], *, title: str = "",
-    ax: Axes | None = None,
+    table: Float[Tensor, "early late number"], null: Float[Tensor, "*batch early late number"], *, least: float = 0.0,
+    title: str = "", ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
-    """A dot for each pair of heads: its first number across, its second up, its third as size; the corner's are named.
+    """A dot for each pair of heads: its first number across, its second up, its third as size.
 
-    Grey crosses are `null`, tables of random weights; the corner, above 0.5 both ways, is tinted.
+    Grey crosses are `null`, tables of random weights; the corner, above 0.5 both ways, is tinted, and those in it whose
+    third number is above `least` are named.
     """
     across, up, size = table.flatten(0, 1).T
     names = [f"0:{early} → 1:{late}" for early in range(table.shape[0]) for late in range(table.shape[1])]
     ax = ax or plt.subplots(figsize=(4, 4), layout="constrained")[1]
     ax.fill_between((0.5, 1.08), 0.5, 1.08, color="mistyrose")
-    ax.scatter(
-        null[..., 0].flatten(),
-        null[..., 1].flatten(),
-        marker="x",
-        s=10,
-        linewidths=0.6,
-        color="grey",
-        label="random weights",
-    )
-    ax.scatter(across, up, s=10 + 60 * size.clamp(min=0), color="tab:blue", alpha=0.6, label="trained")
-    inside = [i for i in range(len(names)) if across[i] > 0.5 and up[i] > 0.5]
+    x, y = null[..., 0].flatten(), null[..., 1].flatten()
+    ax.scatter(x, y, marker="x", s=10, linewidths=0.6, color="grey", label="random weights")
+    area = lambda gain: 8 + 60 * gain
+    ax.scatter(across, up, s=area(size.clamp(min=0)), color="tab:blue", alpha=0.6)
+    for gain in (0, 1, 3):
+        ax.scatter([], [], s=area(gain), color="tab:blue", alpha=0.6, label=f"match gain {gain}")
+    ax.legend(fontsize=7, loc="lower left", labelspacing=0.9)
+    inside = [i for i in range(len(names)) if across[i] > 0.5 and up[i] > 0.5 and size[i] > least]
     for row, i in enumerate(sorted(inside, key=lambda i: -up[i])):
         line = {"arrowstyle": "-", "linewidth": 0.5, "color": "grey"}
         place = (-0.22, 1.0 - 0.12 * row)
@@ -50,7 +48,7 @@ def reading(
     fig, axes = plt.subplots(
         1, 3, figsize=(12, 6), layout="constrained", width_ratios=(5, 5, 1.3), sharey=True, gridspec_kw={"wspace": 0}
     )
-    for ax, values, name in zip(axes, (pattern, weighted), ("attention", "length of the vector moved")):
+    for ax, values, name in zip(axes, (pattern, weighted), ("attention", "attention × |v W_O|")):
         image = ax.imshow(values, cmap="Blues", vmin=0, aspect="auto")
         label_tokens(ax, tokens, tokens)
         ax.set(xlabel="key (looked at)", title=name)
@@ -58,7 +56,7 @@ def reading(
     axes[0].set_ylabel("query (looking)")
     axes[2].barh(range(len(effect)), effect, color=["tab:red" if x > 0 else "tab:blue" for x in effect])
     axes[2].axvline(0, color="black", linewidth=0.8)
-    axes[2].set(xlabel="logits", title="given to the\nnext token")
+    axes[2].set(xlabel="logits, on the\ntoken that came", title="logit effect")
     fig.suptitle(title)
     return list(axes)
 
@@ -93,18 +91,17 @@ def stripes(pattern: Float[Tensor, "query key"], starts: Sequence[int], *, title
 
 def against(
     x: Sequence[float], lines: Mapping[str, Float[Tensor, " index"]], *, xlabel: str, ylabel: str,
-    faint: Sequence[str] = (), ax: Axes | None = None,
+    dashed: Sequence[str] = (), ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
-    """A labelled curve each, over the same x; up to three named in `faint` are grey, each dashed in its own way."""
+    """A labelled curve each, in its own colour, over the same x; up to three in `dashed` also have dashes of their own."""
     ax = ax or plt.subplots(figsize=(7.5, 3.2), layout="constrained")[1]
-    dashes = dict(zip(faint, ("--", ":", "-.")))
+    styles = dict(zip(dashed, ((0, (5, 2)), (0, (1, 1.2)), (0, (5, 2, 1, 2)))))
     for name, values in lines.items():
-        style = {"color": "grey", "linestyle": dashes[name]} if name in dashes else {}
-        ax.plot(x, values, marker=".", label=name, **style)
+        ax.plot(x, values, marker=".", label=name, linestyle=styles.get(name, "-"))
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if len(x) <= 10:
         ax.set_xticks(list(x))
-    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    ax.legend(fontsize=8, handlelength=3, loc="center left", bbox_to_anchor=(1, 0.5))
     return ax
 
 

@@ -25,7 +25,7 @@ def grouped_bars(
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set_xticks(range(len(groups)), groups)
     ax.set(xlabel=x, ylabel=y)
-    ax.legend(fontsize=8)
+    ax.legend(fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
     return ax
 
 

@@ -84,19 +84,19 @@ EXCESS_MISTAKES = {
 
 
 def four_factors() -> list[tuple[Tensor, ...]]:
-    """W_V and W_O of an earlier head, W_Q and W_K of a later one, as TransformerLens has them."""
+    """W_V and W_O of an earlier head, W_K and W_Q of a later one, as TransformerLens has them."""
     return [
         tuple(noise(seed, (d_model, d_head), (d_head, d_model), (d_model, d_head), (d_model, d_head)))
         for seed, (d_model, d_head) in enumerate([(8, 3), (11, 2), (300, 4)])
     ]
 
 
-def slow_product_norm(W_V: Tensor, W_O: Tensor, W_Q: Tensor, W_K: Tensor) -> float:
+def slow_product_norm(W_V: Tensor, W_O: Tensor, W_K: Tensor, W_Q: Tensor) -> float:
     """The whole d_model × d_model product, and its Frobenius norm."""
     return (W_V.double() @ W_O.double() @ W_K.double() @ W_Q.double().T).norm().item()
 
 
-def squared_norm(W_V: Tensor, W_O: Tensor, W_Q: Tensor, W_K: Tensor) -> Tensor:
+def squared_norm(W_V: Tensor, W_O: Tensor, W_K: Tensor, W_Q: Tensor) -> Tensor:
     """The square of the right answer, by the trace of small matrices."""
     middle = W_O @ W_K
     return torch.trace(W_V.T @ W_V @ middle @ W_Q.T @ W_Q @ middle.T)
@@ -104,21 +104,21 @@ def squared_norm(W_V: Tensor, W_O: Tensor, W_Q: Tensor, W_K: Tensor) -> Tensor:
 
 NORM_MISTAKES = {
     "still the norm of W_Qᵀ W_V W_O W_K: a factor may walk round the circle in a trace, but not in a norm":
-        lambda v, o, q, k: ((q.T @ v) @ (o @ k)).norm(),
+        lambda v, o, k, q: ((q.T @ v) @ (o @ k)).norm(),
     "the norm of W_O W_K W_Qᵀ W_V: a factor may walk round the circle in a trace, but not in a norm":
-        lambda v, o, q, k: ((o @ k) @ (q.T @ v)).norm(),
+        lambda v, o, k, q: ((o @ k) @ (q.T @ v)).norm(),
     "the square root is missing: the trace is the norm squared":
         lambda *factors: squared_norm(*factors),
     "that is the root of the product's own trace: ‖X‖² is the trace of XᵀX, not of X":
-        lambda v, o, q, k: torch.trace(q.T @ v @ o @ k).abs().sqrt(),
+        lambda v, o, k, q: torch.trace(q.T @ v @ o @ k).abs().sqrt(),
     "that is the trace of the product: ‖X‖² is the trace of XᵀX, not of X":
-        lambda v, o, q, k: torch.trace(q.T @ v @ o @ k),
+        lambda v, o, k, q: torch.trace(q.T @ v @ o @ k),
     "only the middle, ‖W_O W_K‖: W_V and W_Q stretch it further":
-        lambda v, o, q, k: (o @ k).norm(),
+        lambda v, o, k, q: (o @ k).norm(),
     "the norms were multiplied: the norm of a product is not the product of norms":
-        lambda v, o, q, k: (v.T @ v).trace().sqrt() * (o @ k).norm() * (q.T @ q).trace().sqrt(),
+        lambda v, o, k, q: (v.T @ v).trace().sqrt() * (o @ k).norm() * (q.T @ q).trace().sqrt(),
     "W_Q and W_K are swapped: this is Q-composition, K-composition lets the key read what was written":
-        lambda v, o, q, k: squared_norm(v, o, k, q).sqrt(),
+        lambda v, o, k, q: squared_norm(v, o, q, k).sqrt(),
 }  # fmt: skip
 
 
