@@ -129,9 +129,9 @@ def tiny_rows(n: int = 60):
     return rows, torch.arange(n)
 
 
-def test_residual_and_loudest_source_by_running_the_model():
+def test_residual_and_strongest_source_by_running_the_model():
     model, (rows, _) = models.tiny(1), tiny_rows(3)
-    resid, head, place = bug_cost.loudest_source(model, rows[:, :-1])
+    resid, head, place = bug_cost.strongest_source(model, rows[:, :-1])
     logits, cache = model.run_with_cache(rows[:, :-1])
     torch.testing.assert_close(resid @ model.W_U, logits)
     pattern = cache["blocks.0.attn.hook_pattern"]
@@ -148,7 +148,7 @@ def test_residual_and_loudest_source_by_running_the_model():
 def test_tally_by_loops():
     model, (rows, file) = models.tiny(1), tiny_rows()
     errors, _ = tally(model, rows, file, folds=3, least=10)
-    _, head, place = bug_cost.loudest_source(model, rows[:, :-1])
+    _, head, place = bug_cost.strongest_source(model, rows[:, :-1])
     probs = model(rows[:, :-1]).softmax(-1)
     wrong, where = torch.zeros_like(errors.wrong), {}
     for i, (source, present) in enumerate(zip(errors.source.tolist(), errors.present.tolist())):

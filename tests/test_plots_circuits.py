@@ -49,6 +49,6 @@ def test_effects_are_in_their_rows_with_a_colour_for_each_group_and_controls_gre
     assert [label.get_text() for label in ax.get_yticklabels()] == list(rows)
     legend = ax.get_legend()
     assert [text.get_text() for text in legend.get_texts()] == ["found", "missed", "wrong"]
-    shown = [to_rgba(handle.lines[0].get_color()) for handle in legend.legend_handles]
+    shown = [tuple(handle.get_color()[0].tolist()) for handle in legend.legend_handles]
     assert shown == [to_rgba(name) for name in ("tab:blue", "tab:orange", "silver")]
     assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first row on top

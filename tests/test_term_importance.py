@@ -134,7 +134,7 @@ def test_the_usual_sums_are_cuts_of_the_model(model):
     measured = terms.measure_sums(model, ROWS)
     whole_layer = lambda layer: interventions.ablate(model, [(layer, head) for head in range(4)])
     frozen = paths.freeze(terms.two_patterns(model, TOKENS))
-    for name, cuts in (("order 0", [0, 1]), ("with layer 0", [1]), ("with layer 1", [0]), ("order 2", [])):
+    for name, cuts in (("order 0", [0, 1]), ("with layer 0", [1]), ("with layer 1", [0]), ("up to order 2", [])):
         hooks = [hook for layer in cuts for hook in whole_layer(layer)]
         logits = model.run_with_hooks(TOKENS, fwd_hooks=[*frozen, *hooks])
         torch.testing.assert_close(measured[name], loss(logits).mean(1))
@@ -221,6 +221,8 @@ def test_bars_stand_in_their_groups_with_their_errors():
         [bar.get_x() + bar.get_width() / 2 for bar in bars] for bars in ax.containers if hasattr(bars, "patches")
     ]
     torch.testing.assert_close(torch.tensor(centres), torch.tensor([[-0.2, 0.8], [0.2, 1.2]]).double())
+    lines = next(each for each in ax.collections if each.get_label() == "reported for the paper's model")
+    assert [line.tolist() for line in lines.get_segments()] == [[[-0.45, 5], [0.45, 5]], [[0.55, 6], [1.45, 6]]]
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["reported for the paper's model", "a", "b"]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["first", "second"]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("term", "nats")

@@ -48,7 +48,7 @@ def file_rows(
     return pad(torch.cat(rows), (1, 0), value=tokenizer.token_to_id(corpus.BOS)), file
 
 
-def loudest_source(
+def strongest_source(
     model, tokens: Int[Tensor, "row pos"]
 ) -> tuple[Float[Tensor, "row pos d_model"], Int[Tensor, "row pos"], Int[Tensor, "row pos"]]:
     """The last residual stream of a one-layer model, and the head and position that say most at each destination.
@@ -87,11 +87,11 @@ def tally(
     """Errors of a one-layer model in contexts seen `least` times: on the text, and on next tokens drawn from the model.
 
     In the second nothing is wrong, and every estimate should be zero. File f is in fold f % folds; the 255 most common
-    outputs count singly. Raises ValueError as `loudest_source` does, and if no context is frequent enough.
+    outputs count singly. Raises ValueError as `strongest_source` does, and if no context is frequent enough.
     """
     tokens, d_vocab = rows[:, :-1].long(), model.cfg.d_vocab
     width = min(256, d_vocab)  # the last output stands for all other tokens
-    resid, head, place = loudest_source(model, tokens)
+    resid, head, place = strongest_source(model, tokens)
     use = torch.arange(tokens.shape[1]).expand_as(tokens) > 1  # position 1 has only <BOS> before it
     contexts = (head * d_vocab + tokens.gather(1, place)) * d_vocab + tokens
     kinds, context, count = contexts[use].unique(return_inverse=True, return_counts=True)

@@ -14,14 +14,15 @@ def grouped_bars(
     means: Mapping[str, Float[Tensor, " group"]], errors: Mapping[str, Float[Tensor, " group"]],
     groups: Sequence[str], *, x: str, y: str, reported: Sequence[float] = (), ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
-    """A bar with its standard error for each name in each group; a short line where a number is only reported."""
+    """A bar with its standard error for each name in each group; a line across the group where a number is only reported."""
     ax = ax or plt.subplots(figsize=(8, 3.5), layout="constrained")[1]
     width = 0.8 / len(means)
     for i, (name, heights) in enumerate(means.items()):
         places = [group + width * (i - (len(means) - 1) / 2) for group in range(len(groups))]
         ax.bar(places, heights.tolist(), width, yerr=errors[name].tolist(), label=name)
     if reported:
-        ax.plot(range(len(groups)), reported, "k_", markersize=24, label="reported for the paper's model")
+        left, right = ([group + side for group in range(len(groups))] for side in (-0.45, 0.45))
+        ax.hlines(reported, left, right, color="black", label="reported for the paper's model")
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set_xticks(range(len(groups)), groups)
     ax.set(xlabel=x, ylabel=y)

@@ -12,7 +12,7 @@ from walkthrough import behaviour, paths
 
 GROUPS = ("direct", "layer 0", "layer 1", "virtual")  # the direct path, each layer's heads alone, all virtual heads
 SUMS = {  # of groups: the three orders, either layer alone over the direct path, and all but the direct path
-    "order 0": ("direct",), "order 1": ("direct", "layer 0", "layer 1"), "order 2": GROUPS,
+    "order 0": ("direct",), "up to order 1": ("direct", "layer 0", "layer 1"), "up to order 2": GROUPS,
     "with layer 0": ("direct", "layer 0"), "with layer 1": ("direct", "layer 1"), "no direct path": GROUPS[1:],
 }  # fmt: skip
 TILE = 64  # positions whose logits are held at once: 64 rows of 4096 float32 numbers fit the cache of a core
