@@ -123,7 +123,7 @@ def test_worths_are_steps_between_losses():
     losses = {name: torch.rand(3, generator=torch.Generator().manual_seed(i)) for i, name in enumerate(terms.SUMS)}
     worth = terms.worths(losses, 64)
     orders = [worth[name] for name in ("order 0, below uniform", "order 1, more", "order 2, more")]
-    torch.testing.assert_close(sum(orders), torch.tensor(64.0).log() - losses["order 2"])
+    torch.testing.assert_close(sum(orders), torch.tensor(64.0).log() - losses["up to order 2"])
     torch.testing.assert_close(worth["layer 0, alone"] + worth["layer 1, given layer 0"], worth["order 1, more"])
     torch.testing.assert_close(worth["layer 1, alone"] + worth["layer 0, given layer 1"], worth["order 1, more"])
     torch.testing.assert_close(worth["layer 1, alone"], losses["order 0"] - losses["with layer 1"])
