@@ -66,12 +66,12 @@ def before_and_after(
     ax = ax or plt.subplots(figsize=(8, 0.7 + 0.3 * len(rows)), layout="constrained")[1]
     for shift, start, end, name, colour in zip((-0.15, 0.15), before, after, groups, colours):
         places = [row + shift for row in range(len(rows))]
-        ax.scatter(start, places, s=8, facecolor="none", edgecolor=colour)
+        ax.scatter(start, places, s=30, facecolor="none", edgecolor=colour, zorder=3)  # not hidden by a full one
         ax.scatter(end, places, s=16, color=colour, label=name)
         for place, tail, head in zip(places, start, end):
             ax.plot((tail, head), (place, place), color=colour, linewidth=1)
     if hollow:
-        ax.scatter([], [], s=8, facecolor="none", edgecolor="grey", label=hollow)
+        ax.scatter([], [], s=30, facecolor="none", edgecolor="grey", label=hollow)
     label_tokens(ax, y=list(rows))
     ax.set(xscale="log", xlabel=x, ylim=(len(rows) - 0.5, -0.5))
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncol=len(groups) + bool(hollow))
