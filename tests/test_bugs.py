@@ -7,6 +7,7 @@ import torch
 
 from walkthrough import bugs, models
 from walkthrough.bugs import Bug
+from walkthrough.skip_trigrams import with_and_without
 
 
 def noise(*shape, seed=0):
@@ -89,30 +90,6 @@ def test_pairs_of_a_bug():
     assert (bug.pairs(crossed=False), bug.pairs(crossed=True)) == ([(1, 3), (2, 4)], [(1, 4), (2, 3)])
 
 
-def test_log_probabilities_are_the_model_s_with_one_token_changed(tiny):
-    windows = torch.randint(10, 64, (40, 30), generator=torch.Generator().manual_seed(0))
-    windows[:, 0] = 0
-    pool, seen = torch.arange(50, 60), []
-    with tiny.hooks(fwd_hooks=[("embed.hook_in", lambda tokens, hook: seen.append(tokens.clone()))]):
-        log_probs = bugs.with_and_without(tiny, 5, 7, windows, pool, n_contexts=20, length=24)
-    with_source, without = seen
-    assert (with_source[:, -1] == 7).all()
-    assert (without[:, -1] == 7).all()
-    changed = with_source != without
-    assert (changed.sum(1) == 1).all()
-    rows, places = changed.nonzero(as_tuple=True)
-    assert (with_source[rows, places] == 5).all()
-    assert torch.isin(without[rows, places], pool).all()
-    assert 23 - 20 <= places.min() <= places.max() <= 23 - 3
-    for prompts, got in zip(seen, log_probs):
-        torch.testing.assert_close(got, tiny(prompts)[:, -1].log_softmax(-1))
-
-
-def test_too_few_windows_are_refused(tiny):
-    with pytest.raises(ValueError, match="3 windows of 30 tokens lack the source: pass at least 200"):
-        bugs.with_and_without(tiny, 5, 7, torch.full((3, 30), 9), torch.arange(50, 60))
-
-
 def test_in_contexts_puts_each_pair_in_its_place(tiny):
     windows = torch.randint(10, 64, (40, 32), generator=torch.Generator().manual_seed(0))
     pool, found = torch.arange(50, 60), [Bug(0, 5, (7, 8), (20, 21), 1.0), Bug(0, 6, (9, 8), (22, 23), 1.0)]
@@ -120,7 +97,7 @@ def test_in_contexts_puts_each_pair_in_its_place(tiny):
     for i, bug in enumerate(found):
         for crossed in (False, True):
             for j, (destination, out) in enumerate(bug.pairs(crossed)):
-                after = bugs.with_and_without(tiny, bug.source, destination, windows, pool, 8)
+                after = with_and_without(tiny, bug.source, destination, windows, pool, 8)
                 torch.testing.assert_close(log_probs[int(crossed), :, i, j], after[:, :, out])
 
 

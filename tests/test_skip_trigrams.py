@@ -228,3 +228,31 @@ def test_hard_attention_reads_the_one_token_attended_to_most(prompts):
     hard = lambda pattern, hook: (pattern == pattern.max(-1, keepdim=True).values).to(pattern)
     with_hook = model.run_with_hooks(tokens, fwd_hooks=[("blocks.0.attn.hook_pattern", hard)])
     torch.testing.assert_close(looked_up(model, tokens, hard=True), with_hook)
+
+
+def test_log_probabilities_are_the_model_s_with_one_token_changed():
+    tiny = models.tiny(1, seed=2)
+    windows = torch.randint(10, 64, (40, 30), generator=torch.Generator().manual_seed(0))
+    windows[:, 0] = 0
+    pool, seen = torch.arange(50, 60), []
+    with tiny.hooks(fwd_hooks=[("embed.hook_in", lambda tokens, hook: seen.append(tokens.clone()))]):
+        log_probs = st.with_and_without(tiny, 5, 7, windows, pool, n_contexts=20, length=24)
+    with_source, without = seen
+    assert (with_source[:, -1] == 7).all()
+    assert (without[:, -1] == 7).all()
+    changed = with_source != without
+    assert (changed.sum(1) == 1).all()
+    rows, places = changed.nonzero(as_tuple=True)
+    assert (with_source[rows, places] == 5).all()
+    assert torch.isin(without[rows, places], pool).all()
+    assert 23 - 20 <= places.min() <= places.max() <= 23 - 3
+    for prompts, got in zip(seen, log_probs):
+        torch.testing.assert_close(got, tiny(prompts)[:, -1].log_softmax(-1))
+
+
+def test_a_random_token_is_never_the_source_itself():
+    tiny, seen = models.tiny(1, seed=2), []
+    windows = torch.randint(10, 64, (40, 30), generator=torch.Generator().manual_seed(0))
+    with tiny.hooks(fwd_hooks=[("embed.hook_in", lambda tokens, hook: seen.append(tokens.clone()))]):
+        st.with_and_without(tiny, 5, 7, windows, torch.tensor([5, 5, 5, 6]), n_contexts=20, length=24)
+    assert not (seen[1] == 5).any()
