@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from walkthrough.check import verdict
-from walkthrough.exercises.part_05 import EXERCISES
 
 
 def right_positivity(W_E, W_V, W_O, W_U):
@@ -33,7 +32,6 @@ RIGHT = {
     "5.1": right_positivity, "5.2": lambda: torch.tensor([[3.0, 2.0], [-2.0, -1.0]]), "5.3": right_surprise,
     "5.4": right_bug,
 }  # fmt: skip
-MISTAKES = [(label, sentence) for label, exercise in EXERCISES.items() for sentence in exercise.mistakes]
 NOT_A_BUG = [
     (lambda: torch.eye(3), "no token lowers its own logit"),
     (lambda: torch.diag(torch.tensor([3.0, 2.0, -1.0])), "not all eigenvalues are positive: the smallest is -1"),
@@ -43,10 +41,6 @@ NOT_A_BUG = [
     (lambda: torch.full((2, 2), torch.nan), "nan or infinity"),
     (lambda: "a matrix", "of type str"),
 ]
-
-
-def not_written(*inputs):
-    raise NotImplementedError
 
 
 GENERIC = [
@@ -59,24 +53,6 @@ GENERIC = [
     ("5.3", lambda a, b, o: (right_surprise(a, b, o) * 0) / 0, "nan"),
     *((label, lambda *case: None, "returned None") for label in RIGHT),
 ]
-
-
-@pytest.mark.parametrize("label", RIGHT)
-def test_a_right_answer_written_otherwise_is_right(label):
-    assert verdict(label, RIGHT[label]).mark == "✓"
-
-
-@pytest.mark.parametrize(("label", "sentence"), MISTAKES)
-def test_each_classic_mistake_is_named(label, sentence):
-    result = verdict(label, EXERCISES[label].mistakes[sentence])
-    assert (result.mark, result.sentence) == ("✗", sentence)
-
-
-@pytest.mark.parametrize(("label", "attempt", "words"), GENERIC)
-def test_other_slips_are_told_apart(label, attempt, words):
-    result = verdict(label, attempt)
-    assert result.mark == "✗"
-    assert words in result.sentence
 
 
 @pytest.mark.parametrize(("attempt", "words"), NOT_A_BUG)
@@ -94,8 +70,3 @@ def test_a_counterexample_is_judged_by_what_it_does(matrix):
     values = torch.linalg.eigvals(torch.as_tensor(matrix).double())
     good = bool((values.imag == 0).all() and (values.real > 0).all())
     assert (verdict("5.2", lambda: matrix).mark == "✓") == good
-
-
-@pytest.mark.parametrize("label", RIGHT)
-def test_an_unwritten_answer_is_not_attempted(label):
-    assert verdict(label, not_written).mark == "○"
