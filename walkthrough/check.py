@@ -70,7 +70,8 @@ def compare(exercise: Exercise, answers: list[Tensor], cases: list[tuple]) -> Ve
     for sentence, mistake in exercise.mistakes.items():
         if all(same(answer, as_tensor(mistake(*case))) for answer, case in zip(answers, cases)):
             return Verdict(WRONG, sentence)
-    return Verdict(WRONG, likely_mistake(answers[wrong_at], right[wrong_at]))
+    mine, right = answers[wrong_at], right[wrong_at]
+    return Verdict(WRONG, likely_mistake(mine, right) or worst_place(mine, right))
 
 
 def as_tensor(answer: Any) -> Tensor:
@@ -87,8 +88,8 @@ def same(mine: Tensor, right: Tensor) -> bool:
     return mine.shape == right.shape and torch.allclose(mine, right, rtol=1e-4, atol=2e-5 * scale)
 
 
-def likely_mistake(mine: Tensor, right: Tensor) -> str:
-    """One sentence on how a wrong answer is related to the right one."""
+def likely_mistake(mine: Tensor, right: Tensor) -> str | None:
+    """One sentence on how a wrong answer is related to the right one; None if it is not in any simple way."""
     if mine.shape != right.shape:
         if mine.ndim >= 2 and same(mine.transpose(-1, -2), right):
             return f"transposed: your shape is {list(mine.shape)}, it should be {list(right.shape)}"
@@ -109,6 +110,11 @@ def likely_mistake(mine: Tensor, right: Tensor) -> str:
         ahead_right, behind_mine = (x.narrow(axis, 0, size - 1) for x in (right, mine))
         if size > 2 and (same(ahead, ahead_right) or same(behind_mine, behind)):
             return f"off by one along axis {axis}: did you count <BOS>?"
+    return None
+
+
+def worst_place(mine: Tensor, right: Tensor) -> str:
+    """Where two answers of one shape differ most, and what they are there."""
     where = (mine - right).abs().argmax()
     index = [i.item() for i in torch.unravel_index(where, mine.shape)]
     place = f" at {index}" if index else ""

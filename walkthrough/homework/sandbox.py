@@ -1,0 +1,108 @@
+"""A submission in a box: bubblewrap shows it an empty, read-only machine, without network and without the course.
+
+What it sees: the Python that runs this, the package `walkthrough`, the system's programs and libraries, and a scratch
+folder in memory. What it does not see: the teacher's files, other submissions, the home folder, other processes.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from walkthrough.homework import wire
+
+MEMORY = 6 * 2**30  # bytes of address space: torch alone takes more than two
+PROCESSES = 64
+SCRATCH = 256 * 2**20  # bytes
+PACKAGE = Path(__file__).parents[1]
+
+
+class Gone(Exception):
+    """The process ended, was stopped, or sent what is not an answer; the message says which."""
+
+
+def command() -> list[str]:
+    """The bubblewrap command. Raises RuntimeError where it cannot be had, with what to do."""
+    if shutil.which("bwrap") is None:
+        raise RuntimeError(
+            "submissions run in bubblewrap, which is not installed: install the system package `bubblewrap` (Linux), "
+            "or grade in the container that the instructor's guide describes"
+        )
+    box = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]
+    box += ["--proc", "/proc", "--dev", "/dev", "--size", str(SCRATCH), "--tmpfs", "/tmp"]
+    for system in ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/fonts", "/etc/localtime"):
+        if os.path.islink(system) and os.path.isdir(system):
+            box += ["--symlink", os.readlink(system), system]
+        else:
+            box += ["--ro-bind-try", system, system]
+    for folder in dict.fromkeys([sys.base_prefix, sys.prefix, str(PACKAGE)]):
+        box += ["--ro-bind", folder, folder]
+    variables = {
+        "PATH": os.defpath, "HOME": "/scratch", "MPLCONFIGDIR": "/scratch", "MPLBACKEND": "module://matplotlib_inline.backend_inline", "IPYTHONDIR": "/scratch",
+        "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1", "LANG": "C.UTF-8",
+        "PYTHONPATH": str(PACKAGE.parent),
+    }  # fmt: skip
+    for name, value in variables.items():
+        box += ["--setenv", name, value]
+    box += ["--size", str(SCRATCH), "--tmpfs", "/scratch", "--chdir", "/scratch", "--remount-ro", "/"]
+    return [*box, sys.executable, "-m", "walkthrough.homework.worker", str(MEMORY), str(PROCESSES)]
+
+
+class Sandbox:
+    """A fresh process for one submission; `ask` it, and `close` it."""
+
+    def __init__(self, start_seconds: float = 120):
+        self.process = subprocess.Popen(
+            command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        )
+        try:
+            self._within(start_seconds, lambda: wire.read(self.process.stdout))
+        except Gone as gone:
+            reason = self.process.stderr.read().decode(errors="replace").strip()[-300:]
+            raise RuntimeError(f"the sandbox could not be started: {reason or gone}") from gone
+
+    def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """The worker's answer to a request. Raises Gone if there is none in time; the process is then dead."""
+
+        def exchange() -> dict[str, Any]:
+            wire.write(self.process.stdin, request)
+            reply = wire.read(self.process.stdout)
+            if not isinstance(reply, dict):
+                raise ValueError("no answer in the agreed form")
+            return reply
+
+        return self._within(seconds, exchange)
+
+    def _within(self, seconds: float, exchange: Any) -> Any:
+        late = threading.Event()
+
+        def stop() -> None:
+            late.set()
+            self.process.kill()
+
+        timer = threading.Timer(seconds, stop)
+        timer.start()
+        try:
+            return exchange()
+        except (OSError, EOFError, ValueError) as error:
+            self.close()
+            if late.is_set():
+                raise Gone(f"no end after {seconds:g} seconds: is there an endless loop?") from error
+            if isinstance(error, ValueError):
+                raise Gone("the process sent something that is not an answer") from error
+            raise Gone("the process was ended from inside") from error
+        finally:
+            timer.cancel()
+
+    def close(self) -> None:
+        """End the process and everything it started."""
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout):
+            try:
+                stream.close()
+            except OSError:
+                pass
