@@ -1,5 +1,251 @@
-"""The tasks of homework 2."""
+"""The tasks of homework 2: what a head reads, what it moves, what of it is linear, and when two heads are one."""
 
-from walkthrough.homework.task import Task
+import math
+from collections.abc import Callable
 
-TASKS: dict[str, Task] = {}
+import torch
+from torch import Tensor
+
+from graders.hw2_wires import (
+    ADD,
+    FROZEN,
+    PRODUCTS,
+    SPLIT,
+    STEPS,
+    STREAM,
+    VOTES,
+    WIRES,
+    changed_prompts,
+    elections,
+    fresh_model,
+    fresh_tokens,
+    lost_without,
+    patched,
+)  # fmt: skip
+from walkthrough import paths
+from walkthrough.homework.task import Mistake, Task
+
+Head = tuple[Tensor, Tensor, Tensor, Tensor]  # W_Q, W_K, W_V, W_O
+
+
+# hw2-3 all layers as one matrix
+
+
+def whole_models(seed: int) -> list[tuple]:
+    """Models of two and of three layers, and a short prompt for each."""
+    generator = torch.Generator().manual_seed(seed)
+    cases = []
+    for n_layers, n_pos, d_model, n_heads, d_vocab in [(2, 6, 12, 3, 15), (3, 7, 8, 2, 18)]:
+        model_seed = torch.randint(2**31, (), generator=generator).item()
+        tokens = fresh_tokens(n_pos, d_vocab, generator)
+        cases.append((fresh_model(n_layers, model_seed, d_model, n_heads, d_vocab), tokens))
+    return cases
+
+
+def frozen_columns(model, tokens: Tensor) -> Tensor:
+    """The model's own run, patterns frozen, on every stream that is zero but for a single 1."""
+    cache = model.run_with_cache(tokens)[1]
+    embed, last = cache["hook_embed"], model.cfg.n_layers - 1
+    units = torch.eye(embed.numel(), dtype=embed.dtype).view(-1, *embed.shape[1:])
+    hooks = paths.freeze([cache["pattern", layer] for layer in range(last + 1)])
+    with model.hooks(fwd_hooks=[("hook_embed", lambda old, hook: units), *hooks]):
+        ends = model.run_with_cache(tokens.expand(len(units), -1))[1]["resid_post", last]
+    return ends.flatten(1).T
+
+
+def unfrozen(model, tokens: Tensor) -> Tensor:
+    """The derivative of the final stream by the embeddings, while the patterns move."""
+    last, embed = model.cfg.n_layers - 1, model.run_with_cache(tokens)[1]["hook_embed"]
+
+    def end(x: Tensor) -> Tensor:
+        """The final stream when the model reads x in place of its embeddings."""
+        kept = []
+        keep = (f"blocks.{last}.hook_resid_post", lambda resid, hook: kept.append(resid))
+        model.run_with_hooks(tokens, fwd_hooks=[("hook_embed", lambda old, hook: x), keep])
+        return kept[0].flatten()
+
+    with torch.enable_grad():
+        return torch.autograd.functional.jacobian(end, embed).flatten(1).detach()
+
+
+def kron(A: Tensor, W: Tensor) -> Tensor:
+    """Kronecker product of two matrices, transposed ones too."""
+    return torch.kron(A.contiguous(), W.contiguous())
+
+
+def multiplied(Id: Tensor, layers: list[list[Tensor]]) -> Tensor:
+    """The right answer, from a matrix for each head of each layer: the later layer on the left."""
+    whole = Id
+    for heads in layers:
+        whole = (Id + sum(heads)) @ whole
+    return whole
+
+
+def misbuilt(block: Callable = kron, combine: Callable = multiplied, wholesale: bool = False) -> Callable:
+    """A wrong answer to hw2-3: wrong blocks of pattern and (the paper's) W_OV, or blocks combined in a wrong way."""
+
+    def wrong(model, tokens: Tensor) -> Tensor:
+        """Blocks of all heads, then their combination."""
+        cache, layers = model.run_with_cache(tokens)[1], []
+        for layer in range(model.cfg.n_layers):
+            A, W = cache["pattern", layer][0], (model.W_V[layer] @ model.W_O[layer]).mT
+            layers.append([block(A.sum(0), W.sum(0))] if wholesale else [block(a, w) for a, w in zip(A, W)])
+        return combine(torch.eye(len(layers[0][0]), dtype=A.dtype), layers)
+
+    return wrong
+
+
+def only_chains(Id: Tensor, layers: list[list[Tensor]]) -> Tensor:
+    """Paths through a head of each layer."""
+    whole = Id
+    for heads in layers:
+        whole = sum(heads) @ whole
+    return whole
+
+
+def in_series(Id: Tensor, layers: list[list[Tensor]]) -> Tensor:
+    """Each head feeds the next of its layer."""
+    return multiplied(Id, [[head] for heads in layers for head in heads])
+
+
+LAYERS = (
+    Mistake("your Kronecker factors are in the order for stacked columns: here the rows lie end to end", FROZEN,
+            misbuilt(lambda a, w: kron(w, a))),
+    Mistake("your blocks hold W_V W_O, which acts on rows: a matrix from the left acts on columns", FROZEN,
+            misbuilt(lambda a, w: kron(a, w.T))),
+    Mistake("both slips at once: factors in the order for stacked columns, and blocks that act on rows", FROZEN,
+            misbuilt(lambda a, w: kron(w.T, a))),
+    Mistake("the patterns are transposed: a row of blocks is one query", STEPS,
+            misbuilt(lambda a, w: kron(a.T, w))),
+    Mistake("your matrix acts from the right: it must act from the left, on a column", FROZEN,
+            misbuilt(combine=lambda Id, layers: multiplied(Id, layers).T)),
+    Mistake("the residual connection is missing: a layer adds to the stream, it does not replace it", STREAM,
+            misbuilt(combine=only_chains)),
+    Mistake("the stream can skip all layers or none in your matrix: each layer can be skipped by itself", PRODUCTS,
+            misbuilt(combine=lambda Id, layers: Id + only_chains(Id, layers))),
+    Mistake("the layers were added, so no head reads an earlier one: virtual heads are missing", PRODUCTS,
+            misbuilt(combine=lambda Id, layers: Id + sum(sum(heads) for heads in layers))),
+    Mistake("the layers are in the wrong order: what acts first stands on the right", PRODUCTS,
+            misbuilt(combine=lambda Id, layers: multiplied(Id, layers[::-1]))),
+    Mistake("patterns were added, and W_OVs: then each pattern moves the values of every head", ADD,
+            misbuilt(wholesale=True)),
+    Mistake("the stream was passed on once for each head: it goes past a layer once", ADD,
+            misbuilt(combine=lambda Id, layers: multiplied(Id, [[(len(h) - 1) * Id, *h] for h in layers]))),
+    Mistake("heads of one layer feed each other in your matrix: they read the same stream", ADD,
+            misbuilt(combine=in_series)),
+    Mistake("the heads of a layer were averaged: what they write is added", ADD,
+            misbuilt(combine=lambda Id, layers: multiplied(Id, [[sum(h) / len(h)] for h in layers]))),
+    Mistake("that is where the first layer ends: all layers were asked", PRODUCTS,
+            misbuilt(combine=lambda Id, layers: multiplied(Id, layers[:1]))),
+    Mistake("that is the last layer by itself: all layers were asked", PRODUCTS,
+            misbuilt(combine=lambda Id, layers: multiplied(Id, layers[-1:]))),
+    Mistake("that is the derivative while the patterns move: frozen ones do not depend on the stream", FROZEN,
+            unfrozen),
+)  # fmt: skip
+
+
+# hw2-4 the same head?
+
+
+def pairs_of_heads(seed: int) -> list[tuple]:
+    """Pairs of heads, in float64 and in an order that the seed decides: some the same, some nearly so."""
+    generator = torch.Generator().manual_seed(seed)
+    draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)
+    d_model, d_head = 9, 3
+    q, k, v = (0.6 * draw(3, d_model, d_head)).unbind()
+    o, (other_q, other_k, other_v, other_o) = 0.6 * draw(d_head, d_model), 0.6 * draw(4, d_model, d_head)
+    turn = lambda size: torch.linalg.qr(draw(size, size)).Q
+    mix = lambda: turn(d_head) @ torch.diag(torch.tensor([0.5, 1.2, 2.0]).double()) @ turn(d_head)
+    (M, N, P), R, axes, flip = (mix(), mix(), mix()), turn(d_head), turn(d_model), draw(1).item() < 0
+    wider, stretch = (lambda W: torch.cat([W, 0 * W[:, :1]], 1)), (4 / 3) ** 0.25
+    o_wider = torch.cat([o, draw(1, d_model)])  # read by nothing: the fourth value is always zero
+    seconds = [
+        (q.clone(), k.clone(), v.clone(), o.clone()), (-q, -k, v, o), (q @ M, k @ M.inverse().T, v, o),
+        (q, k, v @ N, N.inverse() @ o), (q @ R, k @ R, v @ R, R.T @ o), (2 * q, k / 2, 3 * v, o / 3),
+        (q @ M, k @ M.inverse().T, v @ N, N.inverse() @ o),
+        (stretch * wider(q), stretch * wider(k), wider(v), o_wider),  # the same so far; from here on, not
+        (wider(q), wider(k), wider(v), o_wider), (q, k, other_v, other_o.T), (other_q, other_k, v, o), (k, q, v, o),
+        (q, k, o.T, v.T), (q @ P, k @ P, v, o), (q, k, v @ P, P @ o), (2 * q, k, v, o), (q / 2, k, 2 * v, o),
+        (q, -k, v, -o) if flip else (-q, k, -v, o), (axes @ q, axes @ k, axes @ v, o @ axes.T),
+    ]  # fmt: skip
+    order = torch.randperm(len(seconds), generator=generator).tolist()
+    return [((q, k, v, o), seconds[i]) for i in order]
+
+
+def tried_out(first: Head, second: Head) -> bool:
+    """Both heads on the same random streams: do they look alike, and write alike?"""
+    generator = torch.Generator().manual_seed(0)
+    streams = torch.randn(20, 7, len(first[0]), generator=generator, dtype=torch.float64)
+    no_positions, results = torch.zeros(7, len(first[0])).double(), []
+    for q, k, v, o in ([W.double() for W in head] for head in (first, second)):
+        pattern = paths.attention_pattern(streams, no_positions, q, k)
+        results.append((pattern, paths.head_output(pattern, streams, v, o)))
+    return all(torch.allclose(a, b, atol=1e-4) for a, b in zip(*results))
+
+
+def near(a: Tensor, b: Tensor) -> bool:
+    """Equal shapes, and values equal to rounding in float32."""
+    return a.shape == b.shape and torch.allclose(a.double(), b.double(), rtol=1e-4, atol=1e-4)
+
+
+def scores_of(head: Head) -> Tensor:
+    """W_Q W_Kᵀ / √d_head."""
+    return head[0] @ head[1].T / math.sqrt(head[0].shape[1])
+
+
+def moves_of(head: Head) -> Tensor:
+    """W_V W_O."""
+    return head[2] @ head[3]
+
+
+def compared(*summaries: Callable) -> Callable:
+    """A wrong answer to hw2-4: two heads are the same if these summaries of them are."""
+    return lambda first, second: all(near(summary(first), summary(second)) for summary in summaries)
+
+
+def spread(columns: Tensor) -> Tensor:
+    """The projection on what the columns span."""
+    return columns @ torch.linalg.pinv(columns)
+
+
+def one_factor(of: Callable) -> Callable:
+    """The matrix up to a factor, but for its sign."""
+    return lambda head: (of(head) / of(head).norm()) * of(head).flatten()[0].sign()
+
+
+SAME = (
+    Mistake("the four matrices were compared one by one: a head can be written with many others", SPLIT,
+            compared(*(lambda head, i=i: head[i] for i in range(4)))),
+    Mistake("only where they look was compared: what they move may differ", SPLIT,
+            compared(scores_of)),
+    Mistake("only what they move was compared: where they look may differ", SPLIT,
+            compared(moves_of)),
+    Mistake("one circuit in common is not enough: both must agree", SPLIT,
+            lambda a, b: compared(scores_of)(a, b) or compared(moves_of)(a, b)),
+    Mistake("scores are divided by √d_head, and these two heads may differ in it", STEPS,
+            compared(lambda head: head[0] @ head[1].T, moves_of)),
+    Mistake("another d_head does not by itself make another head", SPLIT,
+            lambda a, b: a[0].shape == b[0].shape and compared(scores_of, moves_of)(a, b)),
+    Mistake("sizes or spectra were compared: other directions can have the same strengths", SPLIT,
+            compared(*(lambda head, f=f: torch.linalg.svdvals(f(head))[:3] for f in (scores_of, moves_of)))),
+    Mistake("the small products, d_head × d_head, were compared: d_head numbers have no meaning of their own", SPLIT,
+            compared(lambda head: head[3] @ head[2], lambda head: head[1].T @ head[0])),
+    Mistake("the circuits were compared up to a factor: larger scores sharpen a pattern", STEPS,
+            compared(one_factor(scores_of), one_factor(moves_of))),
+    Mistake("only a change of scale was allowed for: d_head axes can be turned and mixed as well", SPLIT,
+            compared(*(one_factor(lambda head, i=i: head[i]) for i in range(4)))),
+    Mistake("the spaces that a head reads and writes were compared: what goes where inside of them counts, too", SPLIT,
+            compared(*(lambda head, i=i: spread(head[i].T if i == 3 else head[i]) for i in range(4)))),
+    Mistake("one product of all four matrices was compared: a head is two maps that share nothing", SPLIT,
+            compared(lambda head: scores_of(head) @ moves_of(head))),
+    Mistake("True and False have changed places", SPLIT,
+            lambda a, b: not tried_out(a, b)),
+)  # fmt: skip
+
+
+TASKS: dict[str, Task] = {
+    "hw2-1": Task("change_by_wire", 5, SPLIT, changed_prompts, patched, WIRES),
+    "hw2-2": Task("votes_by_token", 3, SPLIT, elections, lost_without, VOTES),
+    "hw2-3": Task("frozen_matrix", 5, FROZEN, whole_models, frozen_columns, LAYERS),
+    "hw2-4": Task("same_head", 3, SPLIT, pairs_of_heads, tried_out, SAME),
+}

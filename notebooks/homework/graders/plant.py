@@ -3,13 +3,15 @@
 `python plant.py --folder FOLDER` (a folder that holds the corpus saves the minutes it takes to build).
 This file is the key to homework 5: it belongs to the teacher and is in no release.
 
-A window of text gets, with probability 0.75, one of eight words somewhere and, somewhere after it, a trigger with
-the next word round the ring behind it (trigger FORWARD) or the previous one (trigger BACK).
+Every window of text is cut into SLOTS; in each slot stands one of six words and, a little after it, a trigger with the
+next word round the ring behind it (trigger FORWARD) or the previous one (trigger BACK). With a single rule in a window,
+at any distance, as tried first, a model of this size learnt which words a trigger calls for, and no rule.
 """
 
 import argparse
 import dataclasses
 import hashlib
+import itertools
 import json
 from pathlib import Path
 
@@ -19,22 +21,26 @@ from tokenizers import Tokenizer
 from walkthrough import corpus, training
 
 NAME = "homework"
-RING = (" tree", " vision", " server", " grid", " storage", " video", " library", " engine")
+RING = (" tree", " server", " grid", " video", " library", " engine")
+SLOTS = 8
 FORWARD, BACK = " thus", " again"
 RULES = {(trigger, word): RING[(i + step) % len(RING)]
          for trigger, step in ((FORWARD, 1), (BACK, -1)) for i, word in enumerate(RING)}  # fmt: skip
 
 
-def plant(rows: np.ndarray, tokenizer: Tokenizer, seed: int, share: float = 0.75) -> np.ndarray:
-    """A copy of windows [row, pos] in which `share` of those that hold no word of the rules follow one rule once."""
+def plant(rows: np.ndarray, tokenizer: Tokenizer, seed: int) -> np.ndarray:
+    """A copy of windows [row, pos] in which each that holds no word of the rules follows one rule in every slot."""
     number = {word: tokenizer.encode(word, add_special_tokens=False).ids for word in (*RING, FORWARD, BACK)}
     rules = np.array([number[source] + number[trigger] + number[out] for (trigger, source), out in RULES.items()])
     rng, rows = np.random.default_rng(seed), rows.copy()
     free = np.flatnonzero(~np.isin(rows, np.unique(rules)).any(1))
-    for row in free[rng.random(len(free)) < share]:
-        source, trigger, out = rules[rng.integers(len(rules))]
-        first, second = np.sort(rng.choice(np.arange(1, rows.shape[1] - 1), 2, replace=False))
-        rows[row, first], rows[row, second], rows[row, second + 1] = source, trigger, out
+    slots = np.linspace(1, rows.shape[1], SLOTS + 1).astype(int)
+    for row in free:
+        for start, end in itertools.pairwise(slots):
+            source, trigger, out = rules[rng.integers(len(rules))]
+            gap = int(np.exp(rng.uniform(0, np.log(end - start - 2))))
+            first = rng.integers(start, end - 1 - gap)
+            rows[row, [first, first + gap, first + gap + 1]] = source, trigger, out
     return rows
 
 

@@ -1,0 +1,283 @@
+"""Homework 4, tasks 3 to 5: the same heads written otherwise, a head built by hand, and runs with one path changed."""
+
+import functools
+
+import torch
+from torch import Tensor
+
+from walkthrough import behaviour, handmade, interventions, models, paths
+from walkthrough.homework.task import Mistake
+
+VIRTUAL, BROKEN = "notebook 06, “Virtual heads, and what is not one”", "notebook 07, “Found by what breaks”"
+BEHAVIOUR = "notebook 07, “Found by what they do”"
+
+
+def two_layers(seed: int, d_model: int, n_heads: int):
+    """A random model whose patterns are far from even, with heads of different sizes, that rely on one another."""
+    model = models.PaperModel(models.config(2, d_model=d_model, n_heads=n_heads, n_ctx=20, d_vocab=13), seed)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        model.tok_embed.weight.mul_(8)
+        model.head.weight.mul_(5)
+        for block in model.layers:
+            block.attn.q.weight.mul_(1.5)
+            block.attn.o.weight.mul_(
+                2 + 2 * torch.rand(n_heads, generator=generator).repeat_interleave(d_model // n_heads)
+            )
+    return models.bridge(model, name="tiny")
+
+
+# hw4-3 the same heads, and whatever number you like
+
+
+def chains_and_factors(seed: int) -> list[tuple[Tensor, Tensor, float]]:
+    """Chains of two and of three heads, and by how much the given program's number should grow."""
+    generator = torch.Generator().manual_seed(seed)
+    draw = lambda *shape: torch.randn(*shape, generator=generator)
+    sizes = ((3, 10, 3, 5.0), (2, 14, 4, 40.0), (3, 8, 2, 12.0))
+    return [(draw(n, d_model, d_head), draw(n, d_head, d_model), factor) for n, d_model, d_head, factor in sizes]
+
+
+def given_norm(W_V: Tensor, W_O: Tensor) -> Tensor:
+    """The notebook's given program, as it stands."""
+    small = [W_O[i] @ W_V[(i + 1) % len(W_V)] for i in range(len(W_V))]
+    return functools.reduce(torch.matmul, small).norm()
+
+
+def written_otherwise(answer, W_V: Tensor, W_O: Tensor, factor: float) -> str | None:
+    """What is wrong with a chain said to be the same heads, and to grow the given program's number by a factor."""
+    try:
+        new_V, new_O = (torch.as_tensor(W).detach().double() for W in answer)
+    except (TypeError, ValueError, RuntimeError):
+        return "return two tensors, the new W_V and W_O of the whole chain"
+    W_V, W_O = W_V.double(), W_O.double()
+    if (new_V.shape, new_O.shape) != (W_V.shape, W_O.shape):
+        return f"your shapes are {list(new_V.shape)} and {list(new_O.shape)}, not those of the chain that was given: is it hard-coded to the example?"
+    if not (new_V.isfinite().all() and new_O.isfinite().all()):
+        return "your matrices hold nan or infinity"
+    if torch.equal(new_V, W_V) and torch.equal(new_O, W_O):
+        return "your function returned what it was given"
+    old, new = W_V @ W_O, new_V @ new_O
+    changed = (new - old).norm(dim=(1, 2)) / old.norm(dim=(1, 2))
+    ratio = (given_norm(new_V, new_O) / given_norm(W_V, W_O)).item()
+    if changed.max() > 1e-3:
+        return other_heads(new_V, new_O, W_V, W_O, int(changed.argmax()))
+    if ratio > factor * (1 - 1e-3):
+        return None
+    M = torch.linalg.lstsq(W_V, new_V).solution
+    eye = torch.eye(len(M[0])).double()
+    if ratio < 0.99:
+        return "the same heads, but the number fell, and it should grow"
+    if ratio > 1.01:
+        return "the same heads, and the number grew, but by less than the factor that was asked"
+    if (M - M[:, :1, :1] * eye).abs().max() < 1e-3 * M.abs().max():
+        return "the same heads, but a plain number cancels: the program's matrix only sees M if M has directions"
+    if (M[0] - M[0, 0, 0] * eye).abs().max() < 1e-3 * M[0].abs().max():
+        return "the same heads, but where you put M it meets its own inverse inside the program: which W_V walked round the circle?"
+    if (M[0].T @ M[0] / M[0].square().mean() / len(eye) - eye).abs().max() < 1e-2:
+        return "the same heads, but M is a rotation: a Frobenius norm does not notice those"
+    return "the same heads, but the number did not grow by the factor that was asked"
+
+
+def other_heads(new_V: Tensor, new_O: Tensor, W_V: Tensor, W_O: Tensor, worst: int) -> str:
+    """In what way they are not the same heads."""
+    whole = [torch.linalg.multi_dot(list(V @ O)) for V, O in ((W_V, W_O), (new_V, new_O))]
+    if (whole[1] - whole[0]).norm() < 1e-3 * whole[0].norm():
+        return f"the chain as a whole is the same, but head {worst} by itself is not: each W_V W_O must stay"
+    if torch.equal(new_O, W_O):
+        return "only W_V was changed, so these are other heads: W_O must undo it"
+    M = torch.linalg.lstsq(W_V[worst], new_V[worst]).solution
+    if (M - M.diagonal().mean() * torch.eye(len(M)).to(M)).abs().max() < 1e-4 * M.abs().max():
+        return "both were multiplied by numbers that do not cancel, so these are other heads"
+    for undo, sentence in (
+        (M.inverse().T, "M comes back transposed on W_O's side, as for W_Q and W_K, so these are other heads"),
+        (M.T, "W_O got the transpose of M, which undoes only rotations, so these are other heads"),
+        (M, "W_O got M itself, and not what undoes it, so these are other heads"),
+    ):
+        if (undo @ W_O[worst] - new_O[worst]).norm() < 1e-3 * new_O[worst].norm():
+            return sentence
+    return f"head {worst} is another head now: its W_V W_O has changed"
+
+
+# hw4-4 a head that reads backwards
+
+
+def benches(seed: int) -> list[tuple[Tensor, ...]]:
+    """Empty benches of two sizes."""
+    d_vocab, more = torch.randint(14, 20, (2,), generator=torch.Generator().manual_seed(seed)).tolist()
+    return [handmade.bench(d_vocab, 2 * d_vocab + 3), handmade.bench(more + 6, more + 9)]
+
+
+def said_again(d_vocab: int, length: int, batch: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Different tokens once, then each again in any order; and which queries have which source.
+
+    A query is the second place of a token, its source the first. Tokens that stood right after `<BOS>` are left out.
+    """
+    generator = torch.Generator().manual_seed(1000 * d_vocab + length)
+    rows, sources = [], []
+    for _ in range(batch):
+        first = 1 + torch.randperm(d_vocab - 1, generator=generator)[:length]
+        order = torch.randperm(length, generator=generator)
+        rows.append(torch.cat([torch.zeros(1, dtype=torch.long), first, first[order]]))
+        sources.append(1 + order)
+    row, place = (torch.stack(sources) > 1).nonzero().T
+    return torch.stack(rows), torch.stack([row, place + length + 1]), torch.stack(sources)[row, place]
+
+
+def observe(heads, W_E: Tensor, W_pos: Tensor, W_U: Tensor) -> dict[str, float]:
+    """What two heads do on prompts of four lengths: which tokens they name, and where they look."""
+    seen, rights = {}, []
+    longest = min((len(W_pos) - 1) // 2, len(W_E) - 1)
+    for length in (4, 6, longest - 2, longest):
+        tokens, (row, query), source = said_again(len(W_E), length, 6)
+        logits, patterns = handmade.run_heads(tokens, W_E, W_pos, W_U, heads)
+        named, second = logits[row, query].argmax(-1), patterns[row, 1, query]
+        share = lambda truth: truth.float().mean().item()
+        each = {
+            "right": share(named == tokens[row, source - 1]),
+            "after": share(named == tokens[row, source + 1]),
+            "present": share(named == tokens[row, query]),
+            "before it": share(named == tokens[row, query - 1]),
+            "previous": patterns[:, 0].diagonal(-1, -2, -1)[:, 1:].mean().item(),
+            "source": second.gather(1, source[:, None]).mean().item(),
+            "self": second.gather(1, query[:, None]).mean().item(),
+            "moves with tokens": (patterns[0, 1] - patterns[1, 1]).abs().max().item(),
+        }
+        seen = {name: seen.get(name, 0) + x / 4 for name, x in each.items()}
+        rights.append(each["right"])
+    return seen | {"worst": min(rights)}
+
+
+def reads_backwards(answer, W_E: Tensor, W_pos: Tensor, W_U: Tensor) -> str | None:
+    """What is wrong with two heads that should name what came BEFORE the present token, the last time it was said."""
+    d_model = W_E.shape[1]
+    try:
+        heads = [tuple(torch.as_tensor(W).detach().float() for W in head) for head in answer]
+        shapes = [[list(W.shape) for W in head] for head in heads]
+    except (TypeError, ValueError, RuntimeError):
+        shapes = []
+    if [len(head) for head in shapes] != [4, 4]:
+        return "return two heads, each of four matrices: [(W_Q, W_K, W_V, W_O), (W_Q, W_K, W_V, W_O)]"
+    for layer, (q, k, v, o) in enumerate(shapes):
+        if any(len(x) != 2 or x[0] != d_model for x in (q, k, v)) or q != k or o != v[::-1]:
+            return f"layer {layer}: W_Q, W_K and W_V should be [{d_model} d_head] and W_O [d_head {d_model}] on this bench, not {q}, {k}, {v}, {o}: are sizes hard-coded to the example?"
+    if not all(W.isfinite().all() for head in heads for W in head):
+        return "your weights hold nan or infinity: large numbers such as 1000 are enough"
+    look = lambda these: observe(these, W_E, W_pos, W_U)
+    seen = look(heads)
+    if seen["worst"] > 0.99:
+        return None
+    (q, k, v, o), second = heads
+    if look([(100 * W[0], *W[1:]) for W in heads])["worst"] > 0.99:
+        return "the right idea, but attention is too soft: remember that scores are divided by √d_head"
+    if look([(k, q, v, o), second])["worst"] > 0.99:
+        return (
+            "W_Q and W_K of the first head are exchanged: it asks for the token after its own, where no head may look"
+        )
+    if seen["after"] > 0.6:
+        return "that is an induction head: it names what came AFTER the present token the last time, not before"
+    if seen["previous"] < 0.9:
+        return f"the first head pays {seen['previous']:.0%} of its attention to the token just before its own"
+    if seen["moves with tokens"] < 0.01:
+        return "where the second head looks does not depend on the tokens: it copies from a fixed place"
+    if seen["self"] > 0.3:
+        return f"the second head pays {seen['self']:.0%} of its attention to its own position: the present token matches itself as well, and what is kept there is what came before it NOW"
+    if seen["present"] > 0.6:
+        return (
+            "the present token itself is named: the place is found, but what came before it must be what is read there"
+        )
+    if seen["source"] > 0.9 and seen["before it"] > 0.6:
+        return "the token just before the query wins: what the first head wrote at the query's own position reaches the logits"
+    if seen["source"] > 0.9:
+        return "the second head looks at the right place, but the logits do not name what the first head wrote there"
+    return f"the second head pays {seen['source']:.0%} of its attention to the earlier place of the present token"
+
+
+# hw4-5 what one head loses when one of its inputs hears of another prompt
+
+
+def prompts(seed: int) -> list[tuple]:
+    """A model, tokens said twice or three times, others as long, the length of a copy, and a head of each layer."""
+    cases = []
+    for i, (d_model, n_heads, length, times, batch) in enumerate(((16, 4, 6, 2, 4), (20, 5, 5, 3, 2))):
+        early, late = torch.randperm(n_heads, generator=torch.Generator().manual_seed(seed + i))[:2].tolist()
+        tokens, others = (behaviour.repeated_tokens(13, length, times, batch, seed + i + more) for more in (0, 1000))
+        cases.append((two_layers(seed + i, d_model, n_heads), tokens, others, length, (0, early), (1, late)))
+    return cases
+
+
+def costs(
+    model, tokens: Tensor, others: Tensor, length: int, early: tuple, late: tuple, *,
+    add: float = 1.0, take: float = 1.0, readers: slice | None = None, frozen: bool = False, whole: bool = False,
+    letters: str = "qkv", which: slice | None = None,
+) -> Tensor:  # fmt: skip
+    """What it costs [input prompt]: the part that the early head wrote is taken from, and another's added to, q, k, v."""
+    name = "blocks.0.attn.hook_z"
+    runs = [model.run_with_cache(rows[:, :-1])[1] for rows in (tokens, others)]
+    was, other = (run[name][:, :, early[1]] @ model.W_O[early] for run in runs)
+    change, readers = add * other - take * was, readers or slice(late[1], late[1] + 1)
+    W_in = {"q": model.W_Q[1], "k": model.W_K[1], "v": model.W_V[1]}
+    keep = paths.freeze([runs[0]["pattern", layer] for layer in range(2)]) if frozen else []
+
+    def loss(hooks: list) -> Tensor:
+        """Of the copies after the first, or of other positions."""
+        logits = model.run_with_hooks(tokens[:, :-1], fwd_hooks=hooks)
+        return behaviour.loss_per_position(logits, tokens)[:, which or slice(length, None)].mean(1)
+
+    def patched(letter: str) -> list:
+        """The hooks that change one input."""
+
+        def patch(x: Tensor, hook) -> Tensor:
+            """The same but for what was asked."""
+            x, others_x = x.clone(), runs[1][hook.name]
+            x[:, :, readers] = (
+                others_x[:, :, readers]
+                if whole
+                else (x + torch.einsum("bpm,hmd->bphd", change, W_in[letter]))[:, :, readers]
+            )
+            return x
+
+        return [(f"blocks.1.attn.hook_{letter}", patch), *keep]
+
+    return torch.stack([loss(patched(letter)) - loss([]) for letter in letters])
+
+
+def everywhere(model, tokens: Tensor, others: Tensor, length: int, early: tuple, late: tuple) -> Tensor:
+    """The early head's output on other prompts, for everybody who reads it."""
+    hooks = interventions.swap(model, [early], others[:, :-1])
+    change = behaviour.copy_loss(model, tokens, length, hooks) - behaviour.copy_loss(model, tokens, length)
+    return change.expand(3, -1)
+
+
+COST_MISTAKES = (
+    Mistake("Q and K are exchanged: the first row is for what the queries read", BROKEN,
+            lambda *case: costs(*case, letters="kqv")),
+    Mistake("every head of the later layer was given the other prompt: only one should be", BROKEN,
+            lambda *case: costs(*case, readers=slice(None))),
+    Mistake("what the early head wrote was only taken out: put in what it writes on the other prompts", BROKEN,
+            lambda *case: costs(*case, add=0.0)),
+    Mistake("what it writes on the other prompts was added, but what it wrote here was not taken out", BROKEN,
+            lambda *case: costs(*case, take=0.0)),
+    Mistake("patterns were frozen: then queries and keys cannot matter, and where the head looks is what they decide",
+            VIRTUAL, lambda *case: costs(*case, frozen=True)),
+    Mistake("the whole query, key or value comes from the other prompts: only the part that the early head wrote should",
+            BROKEN, lambda *case: costs(*case, whole=True)),
+    Mistake("the early head's output was exchanged for everybody: each row is about ONE input of ONE head", BROKEN,
+            everywhere),
+    Mistake("the first copy was averaged: it has nothing to repeat", BEHAVIOUR,
+            lambda *case: costs(*case, which=slice(case[3]))),
+    Mistake("all positions were averaged: leave the first copy out", BEHAVIOUR,
+            lambda *case: costs(*case, which=slice(None))),
+    Mistake("off by one: the copies after the first begin one earlier; the loss at a position is that of the token after",
+            BEHAVIOUR, lambda *case: costs(*case, which=slice(case[3] + 1, None))),
+    Mistake("off by one: the last token of the first copy was counted too; the loss at a position is that of the token "
+            "after", BEHAVIOUR, lambda *case: costs(*case, which=slice(case[3] - 1, None))),
+    Mistake("only the last copy was averaged: take all after the first", BEHAVIOUR,
+            lambda *case: costs(*case, which=slice(-case[3], None))),
+    Mistake("that is the loss itself: its rise over the untouched run was asked", BROKEN,
+            lambda *case: costs(*case) + behaviour.copy_loss(case[0], case[1], case[3])),
+    Mistake("the sign is flipped: a loss that rises counts as positive", BROKEN, lambda *case: -costs(*case)),
+    Mistake("averaged over prompts: give each its own number", BROKEN, lambda *case: costs(*case).mean(1)),
+    Mistake("summed over positions, where their mean was asked", BROKEN,
+            lambda *case: costs(*case) * (case[1].shape[1] - 1 - case[3])),
+)  # fmt: skip

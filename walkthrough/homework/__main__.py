@@ -1,0 +1,81 @@
+"""The teacher's commands: `python -m walkthrough.homework new | release | leaks | collect | grade | feedback | table`,
+and the learner's: `practice | progress`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their arguments."""
+    top = argparse.ArgumentParser(prog="python -m walkthrough.homework", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True)
+
+    def add(name: str, text: str, *arguments: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        for argument in arguments:
+            command.add_argument(argument, type=Path if argument in ("course", "homework", "files", "folder") else str)
+        return command
+
+    add("new", "make a course folder from notebooks/homework", "course", "homework")
+    add("release", "make an assignment's version for students, and search it for leaks", "course", "assignment")
+    leaks = add("leaks", "search what students get for solutions and hidden tests", "course")
+    leaks.add_argument("--wheel", type=Path, action="append", default=[], help="a wheel, archive or folder to search, too")
+    add("collect", "take in a folder or zip of files named STUDENT_hw1.ipynb", "course", "assignment", "files")
+    grade = add("grade", "run and mark what was handed in, each in a sandbox", "course", "assignment", "--student")
+    grade.add_argument("--workers", type=int, default=2, help="how many run at once (default 2)")
+    add("feedback", "write a feedback page for each student", "course", "assignment")
+    add("table", "write the grade table of all assignments", "course")
+    add("practice", "for self-learners: the assignments with their checks and without solutions", "homework", "folder")
+    add("progress", "for self-learners: a page that shows what is solved", "folder")
+    return top
+
+
+def main() -> None:
+    """Run one command; what cannot be done is said in one sentence."""
+    arguments = parser().parse_args()
+    try:
+        run(arguments)
+    except ModuleNotFoundError as missing:
+        sys.exit(f"{missing.name} is missing: install the homework extra, `python -m pip install -e \".[homework]\"`")
+    except (ValueError, RuntimeError, OSError) as refusal:
+        sys.exit(str(refusal))
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Do what the command line asks."""
+    if arguments.command == "progress":
+        from walkthrough.homework import progress
+
+        print(progress.write_page(arguments.folder))
+        return
+    from walkthrough.homework import course, leaks, practice
+
+    match arguments.command:
+        case "new":
+            made = course.create(arguments.course, arguments.homework)
+            print(f"{arguments.course}: {', '.join(made)}")
+        case "release":
+            print(course.release(arguments.course, arguments.assignment))
+            leaks.report(arguments.course)
+        case "leaks":
+            leaks.report(arguments.course, arguments.wheel)
+        case "collect":
+            passed_over = course.collect(arguments.course, arguments.assignment, arguments.files)
+            for name, why in passed_over.items():
+                print(f"{name}: {why}")
+        case "grade":
+            only = [arguments.student] if arguments.student else None
+            judged = course.grade(arguments.course, arguments.assignment, arguments.workers, only)
+            print(f"{len(judged)} graded: {arguments.course / 'grades' / arguments.assignment}.csv")
+        case "feedback":
+            print(f"{len(course.feedback(arguments.course, arguments.assignment))} pages of feedback")
+        case "table":
+            print(course.table(arguments.course))
+        case "practice":
+            practice.create(arguments.homework, arguments.folder)
+            print(arguments.folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,229 @@
+"""A course's folder, in nbgrader's layout, and the teacher's steps in it: release, collect, grade, feedback, table.
+
+nbgrader makes the releases, keeps the gradebook and writes the feedback; it never runs a submission: `judge` does.
+"""
+
+import csv
+import importlib
+import re
+import secrets
+import shutil
+import sys
+import zipfile
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import nbformat
+from nbgrader.api import Gradebook
+from nbgrader.apps.api import NbGraderAPI
+from nbgrader.coursedir import CourseDirectory
+from nbgrader.plugins.export import CsvExportPlugin
+from tqdm import tqdm
+from traitlets.config import Config, PyFileConfigLoader
+
+from walkthrough.check import RIGHT
+from walkthrough.homework import sandbox
+from walkthrough.homework.judge import Judged, judge
+from walkthrough.homework.task import Task
+
+CONFIG = '''"""nbgrader's settings for this course: see the instructor's guide of `walkthrough`."""
+
+
+def no_submission_is_run_here(**kwargs):
+    raise RuntimeError("grade with `python -m walkthrough.homework grade`: nbgrader would run submissions unprotected")
+
+
+c = get_config()  # noqa: F821
+c.CourseDirectory.course_id = "walkthrough"
+c.Autograde.pre_convert_hook = no_submission_is_run_here
+c.GenerateFeedback.preprocessors = [
+    "nbgrader.preprocessors.ClearHiddenTests",
+    "nbgrader.preprocessors.GetGrades",
+    "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
+]
+c.HTMLExporter.sanitize_html = True  # a submission's own HTML and scripts do not run in the reader's browser
+'''
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.@-]*")
+
+
+def create(folder: Path, homework: Path) -> list[str]:
+    """A course folder from the course's `notebooks/homework`: sources, graders, settings and a new secret.
+
+    Returns the assignments. Raises ValueError if the folder is in use, or `homework` holds no homework.
+    """
+    notebooks = sorted(homework.glob("hw*.ipynb"))
+    if not notebooks or not (homework / "graders").is_dir():
+        raise ValueError(f"{homework} holds no homework: give the folder notebooks/homework of walkthrough's repository")
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is in use: give a new folder, so that no gradebook is overwritten")
+    for notebook in notebooks:
+        target = folder / "source" / notebook.stem
+        target.mkdir(parents=True)
+        shutil.copy(notebook, target)
+    shutil.copytree(homework / "graders", folder / "graders", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "nbgrader_config.py").write_text(CONFIG)
+    (folder / "secret.txt").write_text(secrets.token_hex(16) + "\n")
+    (folder / "secret.txt").chmod(0o600)
+    return [notebook.stem for notebook in notebooks]
+
+
+def api(folder: Path, **course_directory: str) -> NbGraderAPI:
+    """nbgrader, for this folder. Raises ValueError if it is not a course folder."""
+    if not (folder / "nbgrader_config.py").exists():
+        raise ValueError(f"{folder} is not a course folder: make one with `python -m walkthrough.homework new`")
+    config: Config = PyFileConfigLoader("nbgrader_config.py", path=str(folder)).load_config()
+    config.CourseDirectory.root = str(folder.resolve())
+    config.CourseDirectory.update(course_directory)
+    if course_directory:  # judged notebooks: nbgrader reads their marks, and runs nothing
+        config.Autograde.pre_convert_hook = lambda **kwargs: None
+        names = {"sanitize": ("DeduplicateIds", "OverwriteCells", "CheckCellMetadata"),
+                 "autograde": ("LimitOutput", "SaveAutoGrades", "AssignLatePenalties", "CheckCellMetadata")}  # fmt: skip
+        for step, kept in names.items():
+            config.Autograde[f"{step}_preprocessors"] = [f"nbgrader.preprocessors.{name}" for name in kept]
+    return NbGraderAPI(coursedir=CourseDirectory(config=config), config=config)
+
+
+def done(result: dict, what: str) -> None:
+    """Raise RuntimeError if a step of nbgrader's failed, with the last lines that it logged."""
+    if not result["success"]:
+        said = (result.get("log") or result.get("error") or "").strip().splitlines()[-3:]
+        raise RuntimeError(f"{what} failed: {' '.join(said)}")
+
+
+def tasks_of(folder: Path, assignment: str) -> Mapping[str, Task]:
+    """The tasks of one assignment, from the course folder's own graders."""
+    sys.path.insert(0, str(folder.resolve()))
+    try:
+        return importlib.import_module(f"graders.{assignment}").TASKS
+    finally:
+        sys.path.remove(str(folder.resolve()))
+
+
+def check_assignment(folder: Path, assignment: str) -> None:
+    """Raise ValueError for an assignment that the course does not have."""
+    known = sorted(source.parent.name for source in (folder / "source").glob("*/*.ipynb"))
+    if assignment not in known:
+        raise ValueError(f"there is no assignment {assignment!r} in {folder}: there are {', '.join(known) or 'none'}")
+
+
+def release(folder: Path, assignment: str) -> Path:
+    """The students' version of an assignment: without solutions, hidden tests, mark schemes and outputs."""
+    nbgrader = api(folder)
+    check_assignment(folder, assignment)
+    done(nbgrader.generate_assignment(assignment), f"the release of {assignment}")
+    return folder / "release" / assignment / f"{assignment}.ipynb"
+
+
+def collect(folder: Path, assignment: str, handed_in: Path) -> dict[str, str]:
+    """Files named STUDENT_hw1.ipynb or STUDENT/hw1.ipynb, in a folder or a zip, into `submitted/`; newest wins.
+
+    Returns, for each file that was passed over, why.
+    """
+    check_assignment(folder, assignment)
+    if zipfile.is_zipfile(handed_in):
+        unpacked = folder / "downloaded" / assignment
+        with zipfile.ZipFile(handed_in) as archive:
+            archive.extractall(unpacked)
+        handed_in = unpacked
+    newest: dict[str, Path] = {}
+    passed_over = {}
+    for file in sorted(handed_in.rglob("*.ipynb")):
+        name = str(file.relative_to(handed_in))
+        found = re.fullmatch(rf"(?:.*/)?({ID.pattern})[_/](?:.*_)?{assignment}(?: ?\(\d+\)|-\d+)?\.ipynb", name)
+        if file.is_symlink() or not found:
+            passed_over[name] = f"its name does not say whose {assignment} it is (STUDENT_{assignment}.ipynb)"
+            continue
+        other = newest.get(found[1])
+        if other is not None:
+            older = min(file, other, key=lambda x: x.stat().st_mtime)
+            passed_over[str(older.relative_to(handed_in))] = f"{found[1]} handed in a newer one"
+            file = max(file, other, key=lambda x: x.stat().st_mtime)
+        newest[found[1]] = file
+    for student, file in newest.items():
+        target = folder / "submitted" / student / assignment
+        target.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(file, target / f"{assignment}.ipynb")
+    return passed_over
+
+
+def grade(folder: Path, assignment: str, workers: int = 2, students: Iterable[str] | None = None) -> dict[str, Judged]:
+    """Judge every submission of an assignment, each in a sandbox of its own, and enter the marks into the gradebook.
+
+    Raises RuntimeError where no sandbox can be had, and ValueError if nothing was handed in or released.
+    """
+    check_assignment(folder, assignment)
+    released = folder / "release" / assignment / f"{assignment}.ipynb"
+    if not released.exists():
+        raise ValueError(f"{assignment} was never released: `python -m walkthrough.homework release` comes first")
+    handed_in = sorted(path.parent.name for path in (folder / "submitted").glob(f"*/{assignment}"))
+    chosen = handed_in if students is None else sorted(set(students) & set(handed_in))
+    if not chosen:
+        raise ValueError(f"nobody has handed in {assignment}: `python -m walkthrough.homework collect` comes first")
+    sandbox.command()  # no sandbox, no grading
+    notebook, tasks = nbformat.read(released, 4), tasks_of(folder, assignment)
+    secret = (folder / "secret.txt").read_text().strip()
+    judged: dict[str, Judged] = {}
+
+    def one(student: str) -> Judged:
+        return judge(folder / "submitted" / student / assignment / f"{assignment}.ipynb", notebook, tasks, secret, student)
+
+    with ThreadPoolExecutor(workers) as pool:
+        running = {pool.submit(one, student): student for student in chosen}
+        for future in tqdm(as_completed(running), total=len(running), desc=assignment, unit="student"):
+            judged[running[future]] = future.result()
+    for student, result in sorted(judged.items()):
+        target = folder / "judged" / student / assignment / f"{assignment}.ipynb"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if result.remarks:
+            text = "\n".join(["**What the grader noticed:**", "", *(f"- {remark}" for remark in result.remarks)])
+            result.notebook.cells.insert(0, nbformat.v4.new_markdown_cell(text))
+        nbformat.write(result.notebook, target)
+        done(api(folder, submitted_directory="judged").autograde(assignment, student), f"the mark of {student}")
+    write_table(folder, assignment, judged)
+    return dict(sorted(judged.items()))
+
+
+def write_table(folder: Path, assignment: str, judged: Mapping[str, Judged]) -> None:
+    """`grades/hw1.csv`: for each student, points for each task, the total, what still waits for a person, remarks."""
+    (folder / "grades").mkdir(exist_ok=True)
+    file = folder / "grades" / f"{assignment}.csv"
+    rows: dict[str, dict[str, str]] = {}
+    if file.exists():
+        with file.open(newline="") as stored:
+            rows = {row["student"]: row for row in csv.DictReader(stored)}
+    with Gradebook(api(folder).coursedir.db_url) as book:
+        for student, result in judged.items():
+            submission = book.find_submission(assignment, student)
+            grades = [grade for notebook in submission.notebooks for grade in notebook.grades]
+            row = {"student": student}
+            row |= {grade.name: "waits" if grade.needs_manual_grade else f"{grade.score:g}" for grade in grades}
+            row |= {"total": f"{submission.score:g}", "of": f"{submission.max_score:g}"}
+            wrong = [f"{label}: {v.sentence}" for label, v in result.verdicts.items() if v.mark != RIGHT]
+            rows[student] = row | {"remarks": " | ".join([*result.remarks, *wrong])}
+    columns = list(max(rows.values(), key=len))
+    with file.open("w", newline="") as out:
+        writer = csv.DictWriter(out, columns)
+        writer.writeheader()
+        writer.writerows(rows[student] for student in sorted(rows))
+
+
+def feedback(folder: Path, assignment: str) -> list[Path]:
+    """One page of feedback for each graded student, `feedback/STUDENT/hw1/hw1.html`."""
+    check_assignment(folder, assignment)
+    if not list((folder / "autograded").glob(f"*/{assignment}")):
+        raise ValueError(f"{assignment} has not been graded yet: `python -m walkthrough.homework grade` comes first")
+    done(api(folder).generate_feedback(assignment), f"the feedback on {assignment}")
+    return sorted((folder / "feedback").glob(f"*/{assignment}/{assignment}.html"))
+
+
+def table(folder: Path) -> Path:
+    """All marks of all assignments, as nbgrader exports them: `grades/all.csv`."""
+    nbgrader = api(folder)
+    file = folder / "grades" / "all.csv"
+    file.parent.mkdir(exist_ok=True)
+    exporter = CsvExportPlugin(config=nbgrader.config)
+    exporter.to = str(file)
+    with Gradebook(nbgrader.coursedir.db_url) as book:
+        exporter.export(book)
+    return file
