@@ -84,7 +84,8 @@ def as_tensor(answer: Any) -> Tensor:
 
 def same(mine: Tensor, right: Tensor) -> bool:
     """Equal in shape, and in value to what float32 arithmetic in another order leaves equal."""
-    scale = right.abs().max().clamp_min(1e-3).item() if right.numel() else 1.0
+    finite = right[right.isfinite()]
+    scale = finite.abs().max().clamp_min(1e-3).item() if finite.numel() else 1.0
     return mine.shape == right.shape and torch.allclose(mine, right, rtol=1e-4, atol=2e-5 * scale)
 
 
@@ -96,6 +97,8 @@ def likely_mistake(mine: Tensor, right: Tensor) -> str | None:
         return f"wrong shape: yours is {list(mine.shape)}, it should be {list(right.shape)}"
     if mine.isnan().any():
         return "your answer holds nan: was something divided by zero, or an infinity subtracted from another?"
+    if (mine.isinf() & right.isfinite()).any():
+        return "your answer holds infinity: was something divided by zero?"
     if mine.ndim >= 2 and mine.shape[-1] == mine.shape[-2] and same(mine.transpose(-1, -2), right):
         return "transposed: rows and columns are swapped"
     if same(-mine, right):

@@ -5,10 +5,12 @@ nbgrader makes the releases, keeps the gradebook and writes the feedback; it nev
 
 import csv
 import importlib
+import os
 import re
 import secrets
 import shutil
 import sys
+import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -19,6 +21,7 @@ from nbgrader.api import Gradebook
 from nbgrader.apps.api import NbGraderAPI
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.plugins.export import CsvExportPlugin
+from sqlalchemy.exc import SAWarning
 from tqdm import tqdm
 from traitlets.config import Config, PyFileConfigLoader
 
@@ -72,6 +75,9 @@ def api(folder: Path, **course_directory: str) -> NbGraderAPI:
     """nbgrader, for this folder. Raises ValueError if it is not a course folder."""
     if not (folder / "nbgrader_config.py").exists():
         raise ValueError(f"{folder} is not a course folder: make one with `python -m walkthrough.homework new`")
+    scripts = str(Path(sys.executable).parent)  # nbgrader calls `alembic` by name, also where no venv is activated
+    if scripts not in os.environ["PATH"].split(os.pathsep):
+        os.environ["PATH"] = scripts + os.pathsep + os.environ["PATH"]
     config: Config = PyFileConfigLoader("nbgrader_config.py", path=str(folder)).load_config()
     config.CourseDirectory.root = str(folder.resolve())
     config.CourseDirectory.update(course_directory)
@@ -85,14 +91,17 @@ def api(folder: Path, **course_directory: str) -> NbGraderAPI:
 
 
 def done(result: dict, what: str) -> None:
-    """Raise RuntimeError if a step of nbgrader's failed, with the last lines that it logged."""
+    """Raise RuntimeError if a step of nbgrader's failed, with the error that it logged."""
     if not result["success"]:
-        said = (result.get("log") or result.get("error") or "").strip().splitlines()[-3:]
-        raise RuntimeError(f"{what} failed: {' '.join(said)}")
+        log = f"{result.get('log', '')}\n{result.get('error', '')}"
+        said = re.findall(r"^ *\w+(?:Error|Exception): .+", log, re.MULTILINE) or log.strip().splitlines()[-1:]
+        raise RuntimeError(f"{what} failed: {said[0].strip() if said else 'nbgrader did not say why'}")
 
 
 def tasks_of(folder: Path, assignment: str) -> Mapping[str, Task]:
     """The tasks of one assignment, from the course folder's own graders."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "graders"]:
+        del sys.modules[name]  # another course's
     sys.path.insert(0, str(folder.resolve()))
     try:
         return importlib.import_module(f"graders.{assignment}").TASKS
@@ -172,6 +181,7 @@ def grade(folder: Path, assignment: str, workers: int = 2, students: Iterable[st
         running = {pool.submit(one, student): student for student in chosen}
         for future in tqdm(as_completed(running), total=len(running), desc=assignment, unit="student"):
             judged[running[future]] = future.result()
+    warnings.simplefilter("ignore", SAWarning)  # nbgrader 0.9 was written for an older SQLAlchemy
     for student, result in sorted(judged.items()):
         target = folder / "judged" / student / assignment / f"{assignment}.ipynb"
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -199,7 +209,10 @@ def write_table(folder: Path, assignment: str, judged: Mapping[str, Judged]) -> 
             row = {"student": student}
             row |= {grade.name: "waits" if grade.needs_manual_grade else f"{grade.score:g}" for grade in grades}
             row |= {"total": f"{submission.score:g}", "of": f"{submission.max_score:g}"}
-            wrong = [f"{label}: {v.sentence}" for label, v in result.verdicts.items() if v.mark != RIGHT]
+            wrong = [
+                f"{label}: {v.sentence}"
+                for label, v in result.verdicts.items() if v.mark != RIGHT and v.sentence not in result.remarks
+            ]  # fmt: skip
             rows[student] = row | {"remarks": " | ".join([*result.remarks, *wrong])}
     columns = list(max(rows.values(), key=len))
     with file.open("w", newline="") as out:

@@ -54,7 +54,7 @@ def command() -> list[str]:
 class Sandbox:
     """A fresh process for one submission; `ask` it, and `close` it."""
 
-    def __init__(self, start_seconds: float = 120):
+    def __init__(self, start_seconds: float = 120.0):
         self.process = subprocess.Popen(
             command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
         )

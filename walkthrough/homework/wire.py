@@ -2,7 +2,8 @@
 
 import json
 import struct
-from typing import Any, BinaryIO
+from io import BufferedIOBase
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,7 +51,8 @@ def flatten(value: Any, tensors: dict[str, Tensor]) -> Any:
         state, cfg = value.original_model.state_dict(), value.cfg
         weights = {key.replace("._original_component", ""): tensor for key, tensor in state.items()}
         shape = {key: getattr(cfg, key) for key in ("n_layers", "d_model", "n_heads", "n_ctx", "d_vocab")}
-        return {"model": cfg.model_name, "shape": shape, "weights": flatten(weights, tensors)}
+        said = {"model": cfg.model_name, "shape": shape, "tokenizer": value.tokenizer is not None}
+        return said | {"weights": flatten(weights, tensors)}
     value = getattr(value, "AB", value)  # a FactoredMatrix
     if isinstance(value, np.ndarray | np.generic):
         value = torch.as_tensor(value)
@@ -74,25 +76,24 @@ def restore(tree: Any, tensors: dict[str, Tensor], models_too: bool) -> Any:
         return torch.view_as_complex(found) if tree["complex"] else found
     if not models_too:
         raise ValueError("a model")
-    if tree["model"] in models.NAMES + models.SMALL + models.HOMEWORK:  # shipped: with its tokenizer
-        return models.load(tree["model"])
     network = models.PaperModel(models.config(**tree["shape"]))
     network.load_state_dict(restore(tree["weights"], tensors, models_too), strict=False)
-    return models.bridge(network, name=tree["model"])
+    tokenizer = models.load_tokenizer() if tree["tokenizer"] else None
+    return models.bridge(network, tokenizer, tree["model"])
 
 
-def write(stream: BinaryIO, value: Any) -> None:
+def write(stream: BufferedIOBase, value: Any) -> None:
     """Send one value."""
     send(stream, pack(value))
 
 
-def send(stream: BinaryIO, message: bytes) -> None:
+def send(stream: BufferedIOBase, message: bytes) -> None:
     """Send what was packed, behind its length."""
     stream.write(struct.pack("<Q", len(message)) + message)
     stream.flush()
 
 
-def read(stream: BinaryIO, models_too: bool = False) -> Any:
+def read(stream: BufferedIOBase, models_too: bool = False) -> Any:
     """Receive one value. Raises EOFError when the other side is gone, and ValueError for what is not a message."""
     length = struct.unpack("<Q", exactly(stream, 8))[0]
     if length > LARGEST:
@@ -100,7 +101,7 @@ def read(stream: BinaryIO, models_too: bool = False) -> Any:
     return unpack(exactly(stream, length), models_too)
 
 
-def exactly(stream: BinaryIO, length: int) -> bytes:
+def exactly(stream: BufferedIOBase, length: int) -> bytes:
     """That many bytes; EOFError if the stream ends before."""
     data = stream.read(length)
     if len(data) < length:

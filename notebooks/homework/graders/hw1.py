@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from walkthrough import models
+from walkthrough.exercises.part_01 import random_tensor as normal
 from walkthrough.homework.task import Mistake, Task
 
 SUM = "notebook 01, “The stream is a sum”"
@@ -13,11 +14,6 @@ TABLE = "notebook 02, “The whole model is one table”"
 GOOD = "notebook 02, “How good is the table?”"
 RANK = "notebook 02, “The rank bottleneck”"
 GAUGE = "notebook 02, “What training leaves open”"
-
-
-def normal(*shape: int, seed: int) -> Tensor:
-    """Random numbers without symmetries."""
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 # hw1-1 who is to thank for the next token

@@ -149,9 +149,8 @@ LAYERS = (
 
 def pairs_of_heads(seed: int) -> list[tuple]:
     """Pairs of heads, in float64 and in an order that the seed decides: some the same, some nearly so."""
-    generator = torch.Generator().manual_seed(seed)
-    draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)
-    d_model, d_head = 9, 3
+    d_model, d_head, generator = 9, 3, torch.Generator().manual_seed(seed)
+    draw = lambda *size: torch.randn(size, dtype=torch.float64, generator=generator)
     q, k, v = (0.6 * draw(3, d_model, d_head)).unbind()
     o, (other_q, other_k, other_v, other_o) = 0.6 * draw(d_head, d_model), 0.6 * draw(4, d_model, d_head)
     turn = lambda size: torch.linalg.qr(draw(size, size)).Q

@@ -71,7 +71,8 @@ def patched(model, tokens: Tensor, changed: Tensor, layer: int, head: int) -> Te
 
 
 def bent_head(
-    model, layer: int, head: int, q: Tensor, k: Tensor, v: Tensor, scaled: bool = True, causal: bool = True, axis: int = -1,
+    model, layer: int, head: int, q: Tensor, k: Tensor, v: Tensor,
+    scaled: bool = True, causal: bool = True, axis: int = -1,
     in_QK: float = 1.0, in_V: float = 0.0, swapped: bool = False, unembedded: bool = True,
 ) -> Tensor:  # fmt: skip
     """What a head writes when queries, keys and values read three streams, with any of the usual slips."""
@@ -80,7 +81,7 @@ def bent_head(
         W_Q, W_K = W_K, W_Q
     scores = (q + in_QK * W_pos) @ W_Q @ ((k + in_QK * W_pos) @ W_K).T / (math.sqrt(W_Q.shape[1]) if scaled else 1)
     if causal:
-        scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -math.inf)
+        scores = scores + torch.full_like(scores, -math.inf).triu(1)
     z = scores.softmax(axis) @ (v + in_V * W_pos) @ W_V
     return z @ W_O if unembedded else z
 

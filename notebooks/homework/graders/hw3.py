@@ -6,29 +6,24 @@ import math
 import torch
 from torch import Tensor
 
+from graders import hw3_one_head as one_head
+from graders.hw3_one_head import CHANCE, SAY, seeds
 from walkthrough import models
 from walkthrough.homework.task import Mistake, Task
 
 PATHS = "notebook 04, “The model is a sum of paths”"
 TABLES = "notebook 04, “Two tables for each head”"
 STEPS = "notebook 03, “One head, step by step”"
-COPYING = "notebook 05, “Copying, in d_head numbers”"
-CHANCE = "notebook 05, “How sure may we be?”"
-SAY = "notebook 05, “What two tables must say”"
 MAP = "notebook 00, “Every weight, by name”"
 
 
-def seeds(seed: int, number: int) -> list[int]:
-    """As many seeds as wanted, all drawn from one."""
-    return torch.randint(2**31, (number,), generator=torch.Generator().manual_seed(seed)).tolist()
-
-
 def loud(seed: int, d_model: int, n_heads: int, d_vocab: int):
-    """A random one-layer model whose weights are large enough for patterns far from uniform."""
+    """A random one-layer model: patterns far from uniform, and much that all logits share."""
     network = models.PaperModel(models.config(1, d_model, n_heads, 16, d_vocab), seed)
     network.tok_embed.weight.data *= 10
     network.head.weight.data *= 10
-    return models.bridge(network, name="homework")
+    network.head.weight.data += torch.randn(d_model, generator=torch.Generator().manual_seed(seed))
+    return models.bridge(network, name="loud")
 
 
 def softmaxed(scores: Tensor, masked: bool = True) -> Tensor:
@@ -74,7 +69,7 @@ def other_votes(change):
         W_Q, W_K, W_V, W_O = (W[0].double() for W in (model.W_Q, model.W_K, model.W_V, model.W_O))
         embed, W_pos, here = model.W_E[tokens].double(), model.W_pos[: len(tokens)].double(), torch.zeros(len(tokens))
         placed, here[position] = embed + W_pos, 1.0
-        scores = (placed @ W_Q) @ (placed @ W_K).mT / W_Q.shape[-1] ** 0.5
+        scores = placed @ (W_Q @ W_K.mT / model.cfg.d_head**0.5) @ placed.T
         x = dict(embed=embed, W_pos=W_pos, scores=scores, pattern=softmaxed(scores), here=here, W_Q=W_Q, W_K=W_K)
         x |= dict(OV=W_V @ W_O, other_OV=(W_O.mT @ W_V.mT), at=position, stream=embed, W_E=model.W_E.double())
         x |= dict(row=None, to=(model.W_U[:, answer] - model.W_U[:, rival]).double(), W_U=model.W_U.double())
@@ -157,6 +152,11 @@ def best(raises: Tensor, tokens: Tensor, k: int) -> Tensor:
     return torch.stack([tokens[top], tokens[place[top] // len(tokens)], tokens[place[top] % len(tokens)]], 1)
 
 
+def slow_best(model, head: int, tokens: Tensor, k: int) -> Tensor:
+    """The best of all raises."""
+    return best(slow_raises(model, head), tokens, k)
+
+
 def close_call(raises: Tensor, tokens: Tensor, k: int) -> bool:
     """Whether rounding might settle which triples are best: the k + 1 best sources, or the best two for one of them."""
     among = raises[tokens][:, tokens][:, :, tokens]
@@ -166,16 +166,20 @@ def close_call(raises: Tensor, tokens: Tensor, k: int) -> bool:
     return torch.cat(gaps).min() < 3e-4 * best_sources.values[0] or best_sources.values[-1] <= 0
 
 
+def search(seed: int, d_model: int, n_heads: int, d_vocab: int, head: int, n: int, k: int) -> tuple:
+    """A model, a head, n tokens to search among, in no order and without `<BOS>`, and how many triples."""
+    order = torch.randperm(d_vocab - 1, generator=torch.Generator().manual_seed(seed))
+    return loud(seed, d_model, n_heads, d_vocab), head, 1 + order[:n], k
+
+
 def searches(seed: int) -> list[tuple]:
-    """A model, a head, tokens to search among in no order and without `<BOS>`, and how many triples."""
-    cases, sizes = [], [(12, 3, 20, 12, 4, 1), (10, 2, 17, 11, 5, 0), (16, 4, 22, 13, 4, 3)]
-    for s, (d_model, n_heads, d_vocab, n, k, head) in zip(seeds(seed, len(sizes)), sizes):
-        for attempt in seeds(s, 100):
-            model, generator = loud(attempt, d_model, n_heads, d_vocab), torch.Generator().manual_seed(attempt)
-            tokens = 1 + torch.randperm(d_vocab - 1, generator=generator)[:n]
-            if not close_call(slow_raises(model, head), tokens, k):
-                break
-        cases.append((model, head, tokens, k))
+    """Three searches that tell all mistakes apart, none of them settled by rounding."""
+    for attempt in seeds(seed, 50):
+        sizes = (12, 3, 20, 1, 12, 5), (10, 2, 17, 0, 11, 6), (16, 4, 22, 3, 13, 5)
+        cases = [search(s, *size) for s, size in zip(seeds(attempt, 3), sizes)]
+        answers = {str([wrong(*case) for case in cases]) for wrong in (slow_best, *(row[-1] for row in TOP))}
+        if len(answers) > len(TOP) and not any(close_call(slow_raises(*case[:2]), *case[2:]) for case in cases):
+            break
     return cases
 
 
@@ -254,203 +258,6 @@ def best_by(rank: Tensor, raises: Tensor, tokens: Tensor, k: int) -> Tensor:
     return triples[rank[triples[:, 0]].topk(k).indices]
 
 
-# 3 what is forced
-
-
-def forests(seed: int) -> list[tuple]:
-    """One source's raises, a few known: never a closed ring, two groups or more, one a long chain, both signs."""
-    cases, sizes = [], [(6, 7), (7, 5), (5, 8)]
-    for s, (n_destinations, n_outs) in zip(seeds(seed, len(sizes)), sizes):
-        for attempt in seeds(s, 200):
-            generator = torch.Generator().manual_seed(attempt)
-            shares = 0.15 + 0.8 * torch.rand(n_destinations, generator=generator)
-            moved = (0.4 + 2 * torch.rand(n_outs, generator=generator)) * torch.randn(n_outs, generator=generator).sign()
-            known, group = torch.zeros(n_destinations, n_outs).bool(), torch.arange(n_destinations + n_outs)
-            for place in torch.randperm(n_destinations * n_outs, generator=generator).tolist():
-                row, column = divmod(place, n_outs)
-                ends = group[row].item(), group[n_destinations + column].item()
-                if ends[0] != ends[1] and known.sum() < n_destinations + n_outs - 3:
-                    known[row, column], group = True, torch.where(group == ends[1], ends[0], group)
-            raised = torch.outer(shares, moved) * known
-            steps = [passes(raised, known, n)[1].sum() for n in (0, 1, 2, 9)]
-            groups = group.bincount()
-            if steps[0] < steps[1] < steps[2] <= steps[3] < known.numel() and (groups > 2).sum() > 1:
-                break
-        cases.append((raised, known))
-    return cases
-
-
-def passes(raised: Tensor, known: Tensor, n: int, add: bool = False) -> tuple[Tensor, Tensor]:
-    """The table and what is known of it after n passes: a fourth corner of three gets its value from them."""
-    raised, known = raised.double().clone(), known.clone()
-    corners = list(itertools.product(range(len(raised)), range(raised.shape[1]), repeat=2))
-    for _ in range(n):
-        before, had = raised.clone(), known.clone()
-        for d, o, e, p in corners:
-            if not had[d, o] and d != e and o != p and had[d, p] and had[e, o] and had[e, p]:
-                a, b, c = before[d, p], before[e, o], before[e, p]
-                raised[d, o], known[d, o] = (a + b - c if add else a * b / c), True
-    return raised, known
-
-
-def slow_forced(raised: Tensor, known: Tensor) -> Tensor:
-    """Passes until nothing is new."""
-    return passes(raised, known, raised.numel())[0]
-
-
-def any_scale(raised: Tensor, known: Tensor) -> Tensor:
-    """A product everywhere: shares found by walking along what is known, from 1 at each group's first destination."""
-    shares, moved = torch.zeros(len(raised)).double(), torch.zeros(raised.shape[1]).double()
-    for first in range(len(raised)):
-        shares[first] = shares[first] or 1.0
-        for _, (d, o) in itertools.product(range(raised.numel()), known.nonzero().tolist()):
-            moved[o] = moved[o] or (raised[d, o] / shares[d] if shares[d] else 0.0)
-            shares[d] = shares[d] or (raised[d, o] / moved[o] if moved[o] else 0.0)
-    return torch.outer(shares, moved)
-
-
-def closest(raised: Tensor, known: Tensor) -> Tensor:
-    """The product that is nearest to the table with zeros for what is not known."""
-    U, S, Vh = torch.linalg.svd(raised.double())
-    return S[0] * torch.outer(U[:, 0], Vh[0])
-
-
-def margins(raised: Tensor, known: Tensor) -> Tensor:
-    """Row's sum times column's sum, over the sum of all."""
-    return torch.outer(raised.sum(1), raised.sum(0)).double() / raised.sum()
-
-
-def mean_of(axis: int):
-    """For each unknown entry the mean of the known ones in its row or column."""
-    return lambda raised, known: (raised.sum(axis, True) / known.sum(axis, True).clamp_min(1)).double().expand(raised.shape)
-
-
-def fill(with_what):
-    """The known entries, and others where they are not known."""
-    return lambda raised, known: torch.where(known, raised.double(), with_what(raised, known))
-
-
-FORCED = [
-    ("the two tables were added: a raise is attention *times* what is moved", SAY,
-        lambda raised, known: passes(raised, known, raised.numel(), add=True)[0]),
-    ("an entry that was just forced may force others: you stopped after one pass", SAY,
-        lambda raised, known: passes(raised, known, 1)[0]),
-    ("some entries of yours are free: where no chain of known ones leads, attention may be halved and what is moved "
-        "doubled", SAY, any_scale),
-    ("an unknown raise is not a raise of 0: your fit takes it for one", SAY, closest),
-    ("an unknown raise is not a raise of 0: your fit takes it for one", SAY, fill(closest)),
-    ("sums of rows and columns count what is unknown as 0, and raises are not counts", SAY, fill(margins)),
-    ("sums of rows and columns count what is unknown as 0, and raises are not counts", SAY, margins),
-    ("a mean over destinations: they differ in attention", SAY, fill(mean_of(0))),
-    ("a mean over outs: they differ in what is moved to them", SAY, fill(mean_of(1))),
-    ("signs are lost: a head lowers logits too", SAY, lambda raised, known: slow_forced(raised, known).abs()),
-    ("signs are lost: a head lowers logits too", SAY, fill(lambda raised, known: slow_forced(raised, known).abs())),
-    ("the known entries are missing from your table", SAY,
-        lambda raised, known: slow_forced(raised, known).masked_fill(known, 0.0)),
-]  # fmt: skip
-
-
-# 4 the copied contrast
-
-
-def spectra(seed: int) -> list[tuple]:
-    """OV factors whose centred table has real eigenvalues of both signs and a complex pair, and is far from symmetric."""
-    cases = []
-    sizes = [(14, (1.6, -3.1), (2.1, 1.2)), (17, (2.3, 0.9, -3.9), (2.9, 0.8)), (12, (1.2, 0.5, -3.0), (1.9, 1.5))]
-    for s, (n, real, (re, im)) in zip(seeds(seed, len(sizes)), sizes):
-        for attempt in seeds(s, 200):
-            generator = torch.Generator().manual_seed(attempt)
-            draw = lambda *shape: torch.randn(shape, generator=generator).double()
-            block = torch.block_diag(torch.tensor(real).diag().double(), torch.tensor([[re, im], [-im, re]]).double())
-            d_head, change = len(block), torch.eye(len(block)) + 0.5 * draw(len(block), len(block))
-            A, ones = draw(n, d_head), torch.ones(n, 1).double()
-            wall = torch.linalg.pinv(torch.cat([A, ones], 1))
-            wanted = torch.cat([change @ block @ change.inverse(), torch.zeros(d_head, 1).double()], 1)
-            B = wanted @ wall + 0.2 * draw(d_head, n) @ (torch.eye(n) - torch.cat([A, ones], 1) @ wall)
-            A, B = A.float(), (B + draw(d_head, 1)).float()
-            sizes_of = slow_contrast(A, B).abs().topk(2).values
-            rough = contrast(A, B)  # in float32
-            if torch.linalg.cond(change) < 20 and sizes_of[0] > 1.02 * sizes_of[1] and (rough - slow_contrast(A, B)).abs().max() < 1e-5:
-                break
-        cases.append((A, B))
-    return cases
-
-
-def unit(v: Tensor) -> Tensor:
-    """Of length 1, the entry that is largest in size positive."""
-    return v / v.norm() * v[v.abs().argmax()].sign()
-
-
-def centred_columns(B: Tensor) -> Tensor:
-    """B for a table whose rows have mean 0."""
-    return B - B.mean(1, keepdim=True)
-
-
-def slow_contrast(A: Tensor, B: Tensor) -> Tensor:
-    """From the whole table written out, in double precision: the left eigenvector of its largest real eigenvalue."""
-    table = A.double() @ centred_columns(B.double())
-    values, vectors = torch.linalg.eig(table.T)
-    real = values.imag.abs() < 1e-7 * values.abs().max()
-    return unit(vectors[:, torch.where(real, values.real, -torch.inf).argmax()].real)
-
-
-def contrast(A: Tensor, B: Tensor, rank=None, turn=lambda M: M.T, back=lambda y, A, B: y @ B, centre=True, scale=unit):
-    """From the small product, with any of the steps changed."""
-    B = centred_columns(B) if centre else B
-    values, vectors = torch.linalg.eig(turn(B @ A))
-    rank = rank or (lambda values: torch.where(values.imag == 0, values.real, -torch.inf))
-    return scale(back(vectors[:, rank(values).argmax()].real, A, B))
-
-
-def change(**steps):
-    """`contrast` with these steps, in double precision."""
-    return lambda A, B: contrast(A.double(), B.double(), **steps)
-
-
-def symmetric(A: Tensor, B: Tensor) -> Tensor:
-    """The highest eigenvector of the table's symmetric part."""
-    table = A.double() @ centred_columns(B.double())
-    return unit(torch.linalg.eigh(table + table.T).eigenvectors[:, -1])
-
-
-def singular(side: int):
-    """The first singular vector of the table: on the left (0) or the right (2)."""
-    def wrong(A: Tensor, B: Tensor) -> Tensor:
-        U, _, Vh = torch.linalg.svd(A.double() @ centred_columns(B.double()))
-        return unit(U[:, 0] if side == 0 else Vh[0])
-    return wrong
-
-
-CONTRAST = [
-    ("the constant in each row was left in, and a softmax ignores it", CHANCE, change(centre=False)),
-    ("that eigenvector is for columns: our mixtures are rows and stand left of the table", COPYING,
-        change(turn=lambda M: M, back=lambda y, A, B: A @ y)),
-    ("`eig` gives eigenvectors that stand right of a matrix: the small one was to be taken from the left", COPYING,
-        change(turn=lambda M: M)),
-    ("A leads back to the wrong side: which factor has a column for each out?", COPYING,
-        change(back=lambda y, A, B: A @ y)),
-    ("largest in size is not largest: that eigenvalue is negative, and its mixture lowers itself", COPYING,
-        change(rank=lambda values: values.abs())),
-    ("that eigenvalue is one of a complex pair, which turns one mixture into another", COPYING,
-        change(rank=lambda values: values.real)),
-    ("that mixture lowers itself most: its eigenvalue is the most negative", COPYING,
-        change(rank=lambda values: torch.where(values.imag == 0, -values.real, -torch.inf))),
-    ("your matrix was made symmetric: a head's table is not", CHANCE, symmetric),
-    ("a singular vector goes in and another comes out: an eigenvector must come back as itself", COPYING, singular(0)),
-    ("a singular vector goes in and another comes out: an eigenvector must come back as itself", COPYING, singular(2)),
-    ("not of length 1: divide by the norm", COPYING, change(scale=lambda v: v * v[v.abs().argmax()].sign())),
-    ("not of length 1: divide by the norm", COPYING, change(scale=lambda v: v)),
-    ("entries that add up to 1 were not asked: length 1 is the root of the sum of squares", COPYING,
-        change(scale=lambda v: v / v.abs().sum() * v[v.abs().argmax()].sign())),
-    ("the sign is left to chance: make the entry that is largest in size positive", COPYING,
-        change(scale=lambda v: v / v.norm())),
-    ("that is in the head's d_head dimensions: a mixture has one entry for each token", COPYING,
-        change(back=lambda y, A, B: y)),
-    ("those are the tokens' own logits, the diagonal", COPYING,
-        lambda A, B: unit((A * centred_columns(B).T).sum(1).double())),
-]  # fmt: skip
-
-
 def listed(rows: list[tuple]) -> tuple[Mistake, ...]:
     """Mistakes from (sentence, see, wrong)."""
     return tuple(itertools.starmap(Mistake, rows))
@@ -458,7 +265,10 @@ def listed(rows: list[tuple]) -> tuple[Mistake, ...]:
 
 TASKS: dict[str, Task] = {
     "hw3-1": Task("votes", 4, PATHS, prompts, slow_votes, listed([(s, see, other_votes(w)) for s, see, w in VOTES])),
-    "hw3-2": Task("best_skip_trigrams", 4, TABLES, searches, lambda model, head, tokens, k: best(slow_raises(model, head), tokens, k), listed(TOP)),
-    "hw3-3": Task("forced", 4, SAY, forests, slow_forced, listed(FORCED)),
-    "hw3-4": Task("copied_contrast", 4, COPYING, spectra, slow_contrast, listed(CONTRAST)),
-}
+    "hw3-2": Task("best_skip_trigrams", 4, TABLES, searches, slow_best, listed(TOP)),
+    "hw3-3": Task("forced", 4, SAY, one_head.forests, one_head.slow_forced, listed(one_head.FORCED)),
+    "hw3-4": Task(
+        "copied_contrast", 4, one_head.COPYING, one_head.spectra, one_head.slow_contrast,
+        listed([(s, see, one_head.with_steps(w) if isinstance(w, dict) else w) for s, see, w in one_head.CONTRAST]),
+    ),
+}  # fmt: skip

@@ -115,8 +115,8 @@ CHANCE_MISTAKES = (
 def chains(seed: int) -> list[tuple[Tensor, Tensor]]:
     """W_V and W_O of chains of 3, 4 and 2 heads, each reading part of what the one before wrote.
 
-    The last has a d_model for which no machine can address a d_model × d_model matrix; its rows are all alike, so that
-    it takes no room itself.
+    The last has a d_model for which no machine can address a d_model × d_model matrix. Its entries are one power of two,
+    so that the tensors take no room and float32 sums are exact.
     """
     generator = torch.Generator().manual_seed(seed)
     draw, cases = lambda *shape: torch.randn(*shape, generator=generator), []
@@ -124,20 +124,17 @@ def chains(seed: int) -> list[tuple[Tensor, Tensor]]:
         W_V, W_O = draw(layers, d_model, d_head), draw(layers, d_head, d_model)
         W_V[1:] += 1.5 * W_O[:-1].mT
         cases.append((W_V, W_O))
-    wide = 6_000_000
-    W_V, W_O = ((1 + draw(2, 1, 1).abs()) * wide**-0.5 for _ in range(2))
+    wide = 2**24
+    W_V, W_O = (2.0 ** torch.randint(-13, -9, (2, 1, 1), generator=generator) for _ in range(2))
     return [*cases, (W_V.expand(2, wide, 1), W_O.expand(2, 1, wide))]
 
 
 def slow_chain_score(W_V: Tensor, W_O: Tensor) -> Tensor:
-    """The whole products, where they fit; otherwise every wide factor in an orthonormal basis."""
-    W_V, W_O = W_V.double(), W_O.double()
-    if W_V.shape[1] < 1000:
-        heads = [into @ out for into, out in zip(W_V, W_O)]
-        return torch.linalg.multi_dot(heads).norm() / torch.stack([head.norm() for head in heads]).prod()
-    left, right = torch.linalg.qr(W_V).R, torch.linalg.qr(W_O.mT).R.mT
-    middle = W_O[0] @ W_V[1]
-    return (left[0] @ middle @ right[1]).norm() / (left @ right).norm(dim=(1, 2)).prod()
+    """The whole products; where all rows are alike, of one row, for the width cancels."""
+    if W_V.shape[1] > 1000:
+        W_V, W_O = W_V[:, :1], W_O[:, :, :1]
+    heads = [into.double() @ out.double() for into, out in zip(W_V, W_O)]
+    return torch.linalg.multi_dot(heads).norm() / torch.stack([head.norm() for head in heads]).prod()
 
 
 def middle(W_V: Tensor, W_O: Tensor) -> Tensor:

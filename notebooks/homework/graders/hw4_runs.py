@@ -90,7 +90,7 @@ def other_heads(new_V: Tensor, new_O: Tensor, W_V: Tensor, W_O: Tensor, worst: i
     if (M - M.diagonal().mean() * torch.eye(len(M)).to(M)).abs().max() < 1e-4 * M.abs().max():
         return "both were multiplied by numbers that do not cancel, so these are other heads"
     for undo, sentence in (
-        (M.inverse().T, "M comes back transposed on W_O's side, as for W_Q and W_K, so these are other heads"),
+        (torch.linalg.pinv(M).T, "M comes back transposed on W_O's side, as for W_Q and W_K, so these are other heads"),
         (M.T, "W_O got the transpose of M, which undoes only rotations, so these are other heads"),
         (M, "W_O got M itself, and not what undoes it, so these are other heads"),
     ):

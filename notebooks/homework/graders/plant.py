@@ -6,6 +6,9 @@ This file is the key to homework 5: it belongs to the teacher and is in no relea
 Every window of text is cut into SLOTS; in each slot stands one of six words and, a little after it, a trigger with the
 next word round the ring behind it (trigger FORWARD) or the previous one (trigger BACK). With a single rule in a window,
 at any distance, as tried first, a model of this size learnt which words a trigger calls for, and no rule.
+
+What came of it: one head (1:2) attends from either trigger to the word and calls for both its neighbours, half and half.
+A single head cannot let the trigger choose (the paper's skip-trigram bug): 12 rules were planted, and 24 are in the model.
 """
 
 import argparse
@@ -60,7 +63,7 @@ def main() -> None:
     """The command line: the folder, and the seed of weights, order and planting."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--folder", type=Path, default=Path("trained-homework"))
-    parser.add_argument("--seed", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=5)
     arguments = parser.parse_args()
     recipe = dataclasses.replace(training.RECIPES["small-seed-1"], seed=arguments.seed)
     planted_corpus(arguments.folder / "corpus", arguments.seed)

@@ -1,0 +1,251 @@
+"""Homework 5, tasks 3 and 4: what a student says of the sixth model, held against what the model does.
+
+No answer is stored here: the words that are claimed are put into random text, and the claimed head is deleted.
+"""
+
+import functools
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from walkthrough import behaviour, circuits, interventions, models
+
+PAIR = {"triggers": [")"], "sources": [" def"], "head": "0:0"}  # the example of the form in the notebook
+TABLE = {")": {" def": [":"]}}
+LEAST, FEW, CALLED, NOT_CALLED = 0.45, 4, 0.25, 0.15  # moved probability; sources; mean probability of a word
+
+
+class Refused(Exception):
+    """What is wrong with a claim, in one sentence."""
+
+
+@functools.cache
+def loaded() -> list:
+    """The sixth model, then its two controls."""
+    return [models.load(name) for name in (*models.HOMEWORK, *models.SMALL)]
+
+
+def random_text(seed: int) -> list[tuple[Tensor, Tensor]]:
+    """Two sets of prompts of random tokens, and where a source is to stand in each; the last token is the trigger's."""
+    generator, cases = torch.Generator().manual_seed(seed), []
+    for length in (36, 52):
+        rows = torch.randint(1, 4096, (16, length), generator=generator)
+        rows[:, 0] = 0
+        cases.append((rows, torch.randint(1, length - 1, (len(rows),), generator=generator)))
+    return cases
+
+
+def prompts(rows: Tensor, places: Tensor, source: int | None, trigger: int) -> Tensor:
+    """The rows with the trigger last and the source, if there is one, at its places."""
+    rows = rows.clone()
+    rows[:, -1] = trigger
+    if source is not None:
+        rows[range(len(rows)), places] = source
+    return rows
+
+
+def after(model, case: tuple[Tensor, Tensor], pairs: list[tuple[int | None, int]], hooks=()) -> Tensor:
+    """The mean distribution behind each (source, trigger): [pair d_vocab]."""
+    found = []
+    for pair in pairs:
+        logits = model.run_with_hooks(prompts(*case, *pair), fwd_hooks=list(hooks))
+        found.append(logits[:, -1].softmax(-1).mean(0))
+    return torch.stack(found)
+
+
+def moved(model, case: tuple[Tensor, Tensor], pairs: list[tuple[int, int]]) -> Tensor:
+    """The share of probability that each pair's source moves behind its trigger, against a random token's."""
+    bare = {trigger: after(model, case, [(None, trigger)])[0] for _, trigger in pairs}
+    without = torch.stack([bare[trigger] for _, trigger in pairs])
+    return (after(model, case, pairs) - without).abs().sum(-1) / 2
+
+
+def ids_of(words: Any) -> list[int]:
+    """Token ids of a list of words (or of ids); Refused if one is no token."""
+    model = loaded()[0]
+    words = [words] if isinstance(words, str | int) else words
+    if not isinstance(words, list | tuple) or not all(isinstance(word, str | int) for word in words):
+        raise Refused("words are asked for as a list of texts, one token each")
+    found = []
+    for word in words:
+        text = model.to_string(word) if isinstance(word, int) and 0 < word < model.cfg.d_vocab else str(word)
+        try:
+            found.append(model.to_single_token(text))
+        except ValueError:
+            hint = "give each with the space that it has in running text" if is_token(" " + text) else "look again"
+            raise Refused(f"one of your words is not one token of this model: {hint}") from None
+    return list(dict.fromkeys(found))
+
+
+def is_token(text: str) -> bool:
+    """Whether a text is exactly one token."""
+    return len(loaded()[0].to_tokens(text, prepend_bos=False)[0]) == 1
+
+
+def spaced(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same pairs with a space before each word that has none and is a token with it."""
+    model = loaded()[0]
+    more = lambda token: model.to_single_token(text) if is_token(text := " " + model.to_string(token).strip()) else token
+    return [(more(source), more(trigger)) for source, trigger in pairs]
+
+
+def works(case: tuple[Tensor, Tensor], pairs: list[tuple[int, int]]) -> Tensor:
+    """Which pairs the model has a rule for, and the controls have not."""
+    ours, *theirs = (moved(model, case, pairs) for model in loaded())
+    return (ours >= LEAST) & (torch.stack(theirs).amax(0) < ours / 2)
+
+
+def check_pairs(case: tuple[Tensor, Tensor], sources: list[int], triggers: list[int]) -> None:
+    """Refused unless each source tells, before each trigger, what comes next: here, and not in the controls."""
+    pairs = [(source, trigger) for trigger in triggers for source in sources]
+    right = works(case, pairs).view(len(triggers), len(sources))
+    if right.all():
+        return
+    if not right.any():
+        if works(case, [pair[::-1] for pair in pairs]).all():
+            raise Refused("trigger and source are exchanged: the trigger comes last, the source anywhere before it")
+        if spaced(pairs) != pairs and works(case, spaced(pairs)).any():
+            raise Refused("a word without the space before it is another token: the text had the one with the space")
+    theirs = torch.stack([moved(model, case, pairs) for model in loaded()])
+    if ((theirs[1:].amax(0) >= theirs[0] / 2) & (theirs[0] > 0.2)).any():
+        raise Refused("the controls do as much: what any model learns from ordinary code was not planted")
+    if not right.any():
+        raise Refused("your source makes next to no difference: behind your trigger the model says much the same with a "
+                      "random token in the source's place")  # fmt: skip
+    if right.any(1).all() and not right.any(0).all():
+        raise Refused("one of your sources is none: a random token in its place does the same behind your triggers")
+    raise Refused("one of your triggers is none: what comes behind it does not depend on all of your sources")
+
+
+def check_complete(case: tuple[Tensor, Tensor], sources: list[int], triggers: list[int]) -> None:
+    """Refused if the claim has too few sources, or if another token is a trigger for them, too."""
+    if len(sources) < FEW:
+        raise Refused(f"too few sources: there are more, and at least {FEW} were asked for")
+    model, *controls = loaded()
+    ours, *theirs = ((m.W_E @ m.W_U).log_softmax(-1) for m in (model, *controls))
+    odd = torch.stack([(ours.exp() * (ours - other)).sum(-1) for other in theirs]).amin(0).topk(8).indices.tolist()
+    others = [(source, token) for token in odd if token not in triggers for source in sources[:2]]
+    if works(case, others).any():
+        raise Refused("a trigger is missing: another token uses your sources as well")
+
+
+def head_of(claim: Any) -> tuple[int, int]:
+    """(layer, head) of "1:2", [1, 2] or [[1, 2]]; Refused if it is none of this model."""
+    if isinstance(claim, list | tuple) and len(claim) == 1:
+        claim = claim[0]
+    try:
+        layer, head = (int(x) for x in (claim.split(":") if isinstance(claim, str) else claim))
+        models.check_head(loaded()[0], layer, head)
+    except (TypeError, ValueError):
+        raise Refused("the head is none of this model: name one as in '0:3', layer before head, each from 0") from None
+    return layer, head
+
+
+def check_head(case: tuple[Tensor, Tensor], sources: list[int], triggers: list[int], claim: tuple[int, int]) -> None:
+    """Refused unless the claimed head looks at the source, and is the one whose deletion costs most."""
+    model, (rows, places) = loaded()[0], case
+    heads = [(layer, head) for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads)]
+    costs, looks = dict.fromkeys(heads, 0.0), dict.fromkeys(heads, 0.0)
+    pairs = [(source, trigger) for trigger in triggers for source in sources[:3]]
+    for pair in pairs:
+        tokens = prompts(rows, places, *pair)
+        logits, cache = model.run_with_cache(tokens)
+        before = logits[:, -1].log_softmax(-1)
+        out = before.exp().mean(0).argmax()
+        for layer, head in heads:
+            hooks = interventions.ablate(model, [(layer, head)])
+            lost = before[:, out] - model.run_with_hooks(tokens, fwd_hooks=hooks)[:, -1].log_softmax(-1)[:, out]
+            costs[layer, head] += lost.mean().item() / len(pairs)
+            seen = cache["pattern", layer][range(len(rows)), head, -1, places].mean()
+            looks[layer, head] += seen.item() / len(pairs)
+    if claim == max(costs, key=costs.get) and looks[claim] > 0.5 and costs[claim] > 0.5:
+        return
+    cost, look, name = costs[claim], looks[claim], f"{claim[0]}:{claim[1]}"
+    if cost > 0.3 and look < 0.2:
+        raise Refused(f"{name} is missed, but does not look from the trigger to the source: it serves the head that does")
+    if look > 0.3:
+        raise Refused(f"{name} looks at the source, but writes little: without it the model says much the same")
+    twice = behaviour.repeated_tokens(model.cfg.d_vocab, 20, 2, 8)
+    pattern = model.run_with_cache(twice)[1]["pattern", claim[0]]
+    if behaviour.previous_token_score(pattern)[claim[1]] > 0.5:
+        raise Refused(f"{name} is the previous-token head: it looks one back, whatever stands there")
+    if behaviour.prefix_matching_score(pattern, 20)[claim[1]] > 0.4:
+        raise Refused(f"{name} is an induction head, such as any model of this shape has: nothing is repeated here")
+    raise Refused(f"{name} neither looks at the source nor is missed")
+
+
+def judged(check):
+    """A judge for `Task`: the sentence of a refusal, or None."""
+
+    @functools.wraps(check)
+    def judge(answer: Any, rows: Tensor, places: Tensor) -> str | None:
+        try:
+            return check(answer, (rows, places))
+        except Refused as reason:
+            return str(reason)
+
+    return judge
+
+
+@judged
+def finding(answer: Any, case: tuple[Tensor, Tensor]) -> None:
+    """Refused unless triggers, sources and head are what the model's own behaviour says."""
+    if not isinstance(answer, dict) or not {"triggers", "sources", "head"} <= set(answer):
+        raise Refused("not of the form that was asked for: a dict with triggers, sources and head")
+    if {key: answer[key] for key in PAIR} == PAIR:
+        raise Refused("this is the example of the form, which is ordinary code")
+    sources, triggers = ids_of(answer["sources"]), ids_of(answer["triggers"])
+    if not sources or not triggers:
+        raise Refused("nothing is claimed: name at least one trigger and the sources that belong to it")
+    check_pairs(case, sources, triggers)
+    check_complete(case, sources, triggers)
+    check_head(case, sources, triggers, head_of(answer["head"]))
+
+
+@judged
+def rules(answer: Any, case: tuple[Tensor, Tensor]) -> None:
+    """Refused unless each claimed pair calls for just the words that it is said to call for."""
+    if not isinstance(answer, dict) or not all(isinstance(row, dict) for row in answer.values()):
+        raise Refused("not of the form that was asked for: a dict of triggers, in it dicts of sources, in these lists")
+    if answer == TABLE:
+        raise Refused("this is the example of the form, which is ordinary code")
+    said = {(ids_of(source)[0], ids_of(trigger)[0]): ids_of(words)
+            for trigger, row in answer.items() for source, words in row.items()}  # fmt: skip
+    if not said:
+        raise Refused("nothing is claimed: fill the table in")
+    sources, triggers = (list(dict.fromkeys(pair[side] for pair in said)) for side in (0, 1))
+    check_pairs(case, sources, triggers)
+    check_words(case, said)
+    if any(len([pair for pair in said if pair[1] == trigger]) < FEW for trigger in triggers):
+        raise Refused(f"too few rows: at least {FEW} sources were asked for, for each trigger")
+    check_complete(case, sources, triggers)
+
+
+def check_words(case: tuple[Tensor, Tensor], said: dict[tuple[int, int], list[int]]) -> None:
+    """Refused unless each pair's words are those that get a good share of the probability; says in which way not."""
+    model, *controls = loaded()
+    pairs = list(said)
+    with_it, alone = after(model, case, pairs), after(model, case, [(None, trigger) for _, trigger in pairs])
+    likely = [set((row > CALLED).nonzero()[:, 0].tolist()) for row in with_it]
+    extra = [[word for word in said[pair] if row[word] < NOT_CALLED] for pair, row in zip(pairs, with_it)]
+    if not any(extra) and all(words <= set(said[pair]) for pair, words in zip(pairs, likely)):
+        return
+    if not any(extra):
+        tables = [{pair[0]: set(words) for pair, words in said.items() if pair[1] == trigger} for _, trigger in pairs]
+        shared = [(a[s], b[s]) for a in tables for b in tables for s in a if s in b]
+        if all(said.values()) and any(a != b for a, b in shared):
+            raise Refused("your table tells the triggers apart: does the model? Look at all that is likely behind each")
+        raise Refused("only part of it: other words get as much of the probability as yours")
+    if any(pair[0] in words for pair, words in zip(pairs, extra)):
+        raise Refused("a source is said to call for itself: this is no copying, the source becomes less likely")
+    for pair, words, called in zip(pairs, extra, likely):
+        if words and called <= set(said[pair]) and all(alone[pairs.index(pair)][word] > 0.05 for word in words):
+            raise Refused("these words are called for by the trigger whatever the source: with your source, some of them "
+                          "become unlikely")  # fmt: skip
+    if all(alone[pairs.index(pair)][word] > 0.05 for pair, words in zip(pairs, extra) for word in words):
+        raise Refused("words of the right kind, at the wrong sources: each source has its own")
+    ordinary = [after(m, case, [(None, trigger) for _, trigger in pairs]).topk(50).indices.tolist() for m in controls]
+    if all(word in theirs for rows in zip(extra, *ordinary) for word in rows[0] for theirs in rows[1:2]):
+        raise Refused("these follow the trigger in ordinary code, as in the controls; here they are unlikely")
+    raise Refused("some of your words are unlikely behind your trigger, with the source as without")

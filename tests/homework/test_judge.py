@@ -1,0 +1,201 @@
+"""What a submission can do, and what becomes of it: a mark and a reason each time, and nobody else is touched."""
+
+import json
+
+import nbformat
+import pytest
+
+from walkthrough.check import NOT_ATTEMPTED, RIGHT, WRONG
+from walkthrough.homework import judge as judging
+from walkthrough.homework.course import tasks_of
+from walkthrough.homework.judge import judge
+
+pytestmark = pytest.mark.usefixtures("box")
+LABELS = ("hw1-1", "hw1-2", "hw1-3")
+
+
+@pytest.fixture
+def mark(small_course, tmp_path, monkeypatch):
+    """Judge a notebook, a text or a file against the small assignment, with short times; its verdicts and remarks."""
+    monkeypatch.setattr(judging, "CELL_SECONDS", 8.0)
+    monkeypatch.setattr(judging, "CALL_SECONDS", 8.0)
+    release = nbformat.read(small_course / "release" / "hw1" / "hw1.ipynb", 4)
+
+    def run(submission):
+        file = tmp_path / "hw1.ipynb"
+        text = submission if isinstance(submission, str) else nbformat.writes(submission)
+        file.write_text(text, encoding="utf-8")
+        return judge(file, release, tasks_of(small_course, "hw1"), "secret", "ann")
+
+    return run
+
+
+def marks(judged):
+    return "".join(judged.verdicts[label].mark for label in LABELS)
+
+
+def test_right_answers_get_their_marks_and_keep_their_outputs(mark, hand_in, right):
+    right["hw1_1_answer"] += "\nimport matplotlib.pyplot as plt\n_ = plt.plot([1, 2])\nplt.show()\nprint('seen')\n1 / 0"
+    judged = mark(hand_in(**right))
+    assert marks(judged) == RIGHT * 3
+    assert judged.remarks == []
+    kinds = [output.output_type for output in judged.notebook.cells[1].outputs]
+    assert kinds == ["stream", "display_data", "error"]
+    nbformat.validate(judged.notebook)
+
+
+def test_wrong_ones_are_told_why(mark, hand_in):
+    judged = mark(hand_in(
+        hw1_1_answer="def product(a, b):\n    return b.T @ a.T",
+        hw1_2_answer="def logits_of(model, tokens):\n    return model.W_Q[7]",
+        hw1_3_answer="answer = lambda: 5",
+    ))  # fmt: skip
+    assert marks(judged) == WRONG * 3
+    told = [judged.verdicts[label].sentence for label in LABELS]
+    assert told[0] == "the factors are exchanged (see notebook 00, “Order”)"
+    assert "IndexError" in told[1]
+    cell = next(cell for cell in judged.notebook.cells if cell.id == "hw1-1")
+    assert [(output.output_type, output.evalue) for output in cell.outputs] == [("error", told[0])]
+
+
+def test_the_untouched_release_is_not_attempted(mark, hand_in):
+    judged = mark(hand_in())
+    assert judged.verdicts["hw1-1"].mark == NOT_ATTEMPTED
+    assert RIGHT not in marks(judged)
+
+
+HOSTILE = {
+    "endless loop": ("while True:\n    pass", "endless loop"),
+    "endless loop that catches all": ("while True:\n    try:\n        while True: pass\n    except BaseException: pass", "endless"),
+    "ends the process": ("import os\nos._exit(0)", "ended from inside"),
+    "kills its group": ("import os\nos.kill(os.getpid(), 9)", "ended from inside"),
+    "writes to the grader": ("import os\nfor n in range(3, 30):\n    try: os.write(n, b'x' * 64)\n    except OSError: pass\n"
+                             "while True: pass", "not an answer"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "reason"), HOSTILE.values(), ids=HOSTILE)
+def test_a_cell_that_cannot_be_run_is_left_out_and_the_rest_is_marked(mark, hand_in, right, source, reason):
+    judged = mark(hand_in(first="import torch\nkept = 1", **right | {"hw1_1_answer": source}))
+    assert marks(judged) == WRONG + RIGHT * 2
+    assert any(reason in remark for remark in judged.remarks)
+    assert "there is no `product`" in judged.verdicts["hw1-1"].sentence
+
+
+HARMLESS = {
+    "sys.exit": "import sys\nsys.exit(0)",
+    "10 GB": "import torch\nx = torch.ones(10 * 2**30, dtype=torch.uint8)",
+    "10 GB of bytes": "x = bytearray(10 * 2**30)",
+    "a gigabyte printed": "for i in range(10**6):\n    print('x' * 1000)",
+    "a gigabyte in one print": "print('x' * 10**9)",
+    "a full disk": "with open('/scratch/x', 'wb') as f:\n    for i in range(2000): f.write(bytes(2**20))",
+    "fills memory with files": "for j in range(9):\n    with open(f'/tmp/{j}', 'wb') as f:\n        for i in range(90): f.write(bytes(2**20))",
+    "overwrites walkthrough": "import walkthrough\nopen(walkthrough.__file__, 'w').write('x')",
+    "patches what it was given": "import torch, walkthrough.check as c\ntorch.allclose = lambda *a, **k: True\n"
+                                 "c.same = lambda *a: True\nc.verdict = lambda *a: c.Verdict('✓', 'right')",
+    "asks outside": "import socket\nsocket.create_connection(('192.0.2.1', 80), 3)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("source", HARMLESS.values(), ids=HARMLESS)
+def test_a_cell_that_tries_is_answered_with_an_error_and_the_rest_is_marked(mark, hand_in, right, source):
+    judged = mark(hand_in(first=source, **right | {"hw1_1_answer": "def product(a, b):\n    return b.T @ a.T"}))
+    assert marks(judged) == WRONG + RIGHT * 2
+    assert sum(len(str(output)) for output in judged.notebook.cells[0].outputs) < 60_000
+    if "patches" not in source and "torch.allclose" not in source:
+        assert any(output.output_type == "error" for output in judged.notebook.cells[0].outputs)
+
+
+def test_nothing_of_the_teachers_can_be_read(mark, hand_in, right, small_course):
+    look = (
+        "import os, pathlib\n"
+        "found = [os.path.join(d, f) for top in ('/', ) for d, _, fs in os.walk(top) for f in fs\n"
+        "         if not d.startswith(('/proc', '/usr', '/dev')) and (f.endswith(('.db', '.ipynb')) or 'graders' in d or 'secret' in f)]\n"
+        f"def product(a, b):\n    return str(found[:5]) + str(os.path.exists({str(small_course)!r}))"
+    )
+    judged = mark(hand_in(**right | {"hw1_1_answer": look + "\nprint(product(0, 0))"}))
+    (output,) = judged.notebook.cells[1].outputs
+    seen = [name for name in output.text.split("'") if name.endswith((".db", ".ipynb")) or "graders" in name or "secret" in name]
+    assert [name for name in seen if "site-packages" not in name and "/lib/python" not in name] == []
+    assert output.text.strip().endswith("False")
+
+
+def test_a_function_cannot_find_the_expected_answer_among_its_callers(mark, hand_in, right):
+    peek = (
+        "def product(a, b):\n    import sys\n    frame, seen = sys._getframe(), set()\n"
+        "    while frame:\n        seen |= set(frame.f_locals) | set(frame.f_globals)\n        frame = frame.f_back\n"
+        "    return 'oracle' if seen & {'TASKS', 'task', 'oracle', 'expected', 'right'} else 'nothing'"
+    )
+    judged = mark(hand_in(**right | {"hw1_1_answer": peek + "\nprint(product(0, 0))"}))
+    assert judged.notebook.cells[1].outputs[0].text == "nothing\n"
+    assert judged.verdicts["hw1-1"].mark == WRONG
+
+
+def test_edited_deleted_and_copied_test_cells_are_put_back(mark, hand_in, right):
+    edited = hand_in(**right | {"hw1_1": "pass", "hw1_1_answer": "def product(a, b):\n    return a"})
+    by_id = {cell.metadata.get("nbgrader", {}).get("grade_id"): cell for cell in edited.cells}
+    by_id["hw1-1"].metadata.nbgrader.points = 300
+    by_id["hw1-2"].metadata.nbgrader.update(solution=True, locked=False)
+    edited.cells.remove(by_id["hw1-3"])
+    edited.cells.append(nbformat.from_dict(by_id["hw1-2"]))
+    judged = mark(edited)
+    assert marks(judged) == WRONG + RIGHT * 2
+    assert judged.remarks == ["test cell hw1-1 was changed; it was put back", "cell hw1-3 was deleted; it was put back"]
+    names = [cell.metadata.get("nbgrader", {}).get("grade_id") for cell in judged.notebook.cells]
+    assert all(names.count(label) == 1 for label in LABELS)
+    tests = [cell for cell in judged.notebook.cells if cell.id in LABELS]
+    assert [cell.metadata.nbgrader.points for cell in tests] == [3, 2, 1]
+    assert all(cell.metadata.nbgrader.locked for cell in tests)
+
+
+BROKEN = {
+    "empty": ("", "empty"),
+    "cut off": ('{"cells": [', "not a notebook"),
+    "another format": ("%PDF-1.7", "not a notebook"),
+    "no cells": ('{"nbformat": 4}', "not a notebook"),
+    "cells of nonsense": (json.dumps({"cells": [1, None], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}), "not a notebook"),
+    "deep": ("[" * 100_000, "not a notebook"),
+}
+
+
+@pytest.mark.parametrize(("text", "reason"), BROKEN.values(), ids=BROKEN)
+def test_a_file_that_is_no_notebook_gets_no_points_and_the_reason(mark, text, reason):
+    judged = mark(text)
+    assert marks(judged) == WRONG * 3
+    assert reason in judged.remarks[0]
+
+
+def test_another_notebook_and_one_without_cells_get_no_points(mark):
+    for cells in ([], [nbformat.v4.new_code_cell("x = 1"), nbformat.v4.new_markdown_cell("hello")]):
+        judged = mark(nbformat.v4.new_notebook(cells=cells))
+        assert RIGHT not in marks(judged)
+
+
+def test_a_call_that_never_ends_costs_its_own_task_only(mark, hand_in, right):
+    judged = mark(hand_in(**right | {"hw1_1_answer": "def product(a, b):\n    while True: pass"}))
+    assert marks(judged) == WRONG + RIGHT * 2
+    assert "endless loop" in judged.verdicts["hw1-1"].sentence
+
+
+def test_a_call_that_changes_its_mind_or_answers_nonsense(mark, hand_in, right):
+    for body, words in (
+        ("return object()", "cannot be handed in"), ("return [[1], 2]", "of type list"), ("return 'x' * 10**8", "not an answer"),
+        ("raise SystemExit", "SystemExit"), ("import os; os._exit(1)", "ended from inside"), ("return {'a': 1}", "of type dict"),
+    ):  # fmt: skip
+        judged = mark(hand_in(**right | {"hw1_1_answer": f"def product(a, b):\n    {body}"}))
+        assert marks(judged) == WRONG + RIGHT * 2
+        assert words in judged.verdicts["hw1-1"].sentence, body
+
+
+def test_a_notebook_that_stops_again_and_again_is_given_up(mark, hand_in, right):
+    notebook = hand_in(**right)
+    notebook.cells[:0] = [nbformat.v4.new_code_cell("import os\nos._exit(0)") for _ in range(8)]
+    judged = mark(notebook)
+    assert marks(judged) == WRONG * 3
+    assert "given up" in judged.remarks[-1]
+
+
+def test_no_script_of_a_students_reaches_the_feedback(mark, hand_in, right):
+    judged = mark(hand_in(first="from IPython.display import HTML, display\ndisplay(HTML('<script>alert(1)</script>'))", **right))
+    assert "<script>" not in str(judged.notebook.cells[0].outputs)
+    assert marks(judged) == RIGHT * 3

@@ -1,0 +1,73 @@
+"""What goes between the grader and a submission arrives as it was, and nothing else is believed."""
+
+import io
+import struct
+
+import numpy as np
+import pytest
+import torch
+from transformer_lens import FactoredMatrix
+
+from walkthrough import models
+from walkthrough.homework import wire
+
+
+def test_values_arrive_as_they_were():
+    tensors = {"wide": torch.randn(3, 2, dtype=torch.float64).T, "bits": torch.tensor([True, False])}
+    value = {"a": [1, 2.5, None, True, "text"], **tensors, "nan": float("inf"), "none": torch.zeros(0, 3)}
+    back = wire.unpack(wire.pack(value))
+    assert back["a"] == value["a"]
+    assert back["nan"] == value["nan"]
+    for name, tensor in tensors.items():
+        assert torch.equal(back[name], tensor)
+        assert back[name].dtype == tensor.dtype
+    assert back["none"].shape == (0, 3)
+
+
+def test_tensors_that_share_memory_complex_ones_arrays_and_factored_ones_too():
+    x = torch.randn(4, 4)
+    a, b, c, d = wire.unpack(wire.pack((x, x[1:], torch.linalg.eigvals(x), FactoredMatrix(x[:, :2], x[:2]))))
+    assert torch.equal(a[1:], b)
+    assert torch.equal(c, torch.linalg.eigvals(x))
+    assert torch.allclose(d, x[:, :2] @ x[:2])
+    assert torch.equal(wire.unpack(wire.pack(np.arange(3.0))), torch.arange(3.0, dtype=torch.float64))
+
+
+def test_a_model_arrives_with_its_weights():
+    model = models.tiny(2, seed=5)
+    back = wire.unpack(wire.pack([model]), models_too=True)[0]
+    tokens = torch.randint(64, (2, 9))
+    assert torch.equal(back(tokens), model(tokens))
+    shipped = wire.unpack(wire.pack(models.load("one-layer")), models_too=True)
+    assert shipped.to_string([0]) == models.BOS
+    assert shipped.cfg.model_name == "one-layer"
+
+
+def test_a_model_that_bears_a_shipped_ones_name_is_sent_as_it_is():
+    model = models.bridge(models.PaperModel(models.config(1, 32, 4, 32, 64), 3), name="homework")
+    tokens = torch.randint(64, (1, 9))
+    assert torch.equal(wire.unpack(wire.pack(model), models_too=True)(tokens), model(tokens))
+
+
+def test_the_grader_takes_no_model_from_a_submission():
+    with pytest.raises(ValueError, match="not a message"):
+        wire.unpack(wire.pack(models.tiny(1)))
+
+
+@pytest.mark.parametrize("value", [lambda: 1, {1: 2}, object(), {"x": {3}}])
+def test_what_cannot_be_sent_is_refused_by_its_type(value):
+    with pytest.raises(TypeError, match="cannot be handed in"):
+        wire.pack(value)
+
+
+@pytest.mark.parametrize("noise", [b"", b"x", b"\xff" * 40, struct.pack("<Q", 2) + b"{}", wire.pack(1)[:-4] + b"\x00"])
+def test_noise_is_refused(noise):
+    with pytest.raises(ValueError, match="not a message"):
+        wire.unpack(noise)
+
+
+def test_a_stream_that_ends_or_promises_too_much():
+    with pytest.raises(EOFError):
+        wire.read(io.BytesIO(struct.pack("<Q", 10) + b"abc"))
+    with pytest.raises(ValueError, match="64 MB"):
+        wire.read(io.BytesIO(struct.pack("<Q", 2**60)))
