@@ -3,16 +3,25 @@
 import torch
 from torch import Tensor
 
+from graders.hw1_tables import (
+    AXES,
+    RANK,
+    RANK_MISTAKES,
+    READS,
+    TABLE,
+    TABLE_MISTAKES,
+    above_mean,
+    rank_cases,
+    rank_slowly,
+    table_slowly,
+    text_cases,
+)  # fmt: skip
 from walkthrough import models
 from walkthrough.exercises.part_01 import random_tensor as normal
 from walkthrough.homework.task import Mistake, Task
 
 SUM = "notebook 01, “The stream is a sum”"
-AXES = "notebook 01, “The stream has no special coordinates”"
 ROWS = "notebook 00, “Rows, not columns”"
-TABLE = "notebook 02, “The whole model is one table”"
-GOOD = "notebook 02, “How good is the table?”"
-RANK = "notebook 02, “The rank bottleneck”"
 GAUGE = "notebook 02, “What training leaves open”"
 
 
@@ -64,11 +73,6 @@ def score(logits: Tensor, following: Tensor) -> Tensor:
     return logits.gather(-1, following.expand(logits.shape[:-1])[..., None])[..., 0]
 
 
-def above_mean(logits: Tensor) -> Tensor:
-    """Logits measured from their mean over the vocabulary."""
-    return logits - logits.mean(-1, keepdim=True)
-
-
 def logits_of(model, parts: Tensor) -> Tensor:
     """Logits of each part above their mean, at all positions but the last."""
     return above_mean(parts[..., :-1, :] @ model.W_U)
@@ -109,6 +113,17 @@ def before_layers(model, tokens: Tensor) -> Tensor:
     return score(logits_of(model, torch.cat([parts[:1], 0 * parts[:1], parts[1:-1]])), tokens[:, 1:])
 
 
+def half_deleted(model, tokens: Tensor) -> Tensor:
+    """The embedding's own credit, then what is lost with each layer."""
+    return torch.cat([credit_slowly(model, tokens)[:1], by_deletion(model, tokens)[1:]])
+
+
+def half_centred(model, tokens: Tensor) -> Tensor:
+    """The mean taken out of the embedding's logits, and out of no layer's."""
+    raw = score(written(model, tokens)[..., :-1, :] @ model.W_U, tokens[:, 1:])
+    return torch.cat([credit_slowly(model, tokens)[:1], raw[1:]])
+
+
 CREDIT_MISTAKES = (
     Mistake("those are whole streams, each with all that was written before: keep what each writer adds itself", SUM, by_streams),
     Mistake("the embedding is missing: it is the first to write to the stream", SUM,
@@ -117,9 +132,9 @@ CREDIT_MISTAKES = (
             lambda m, t: score(written(m, t)[..., :-1, :] @ m.W_U, t[:, 1:])),
     Mistake("the mean was taken over the axes of the stream: take it over the vocabulary", SUM,
             lambda m, t: score(written(m, t)[..., :-1, :] @ (m.W_U - m.W_U.mean(0)), t[:, 1:])),
-    Mistake("each position is scored on the token it reads: it predicts the one after", "notebook 00, “A model on your disk”",
+    Mistake("each position is scored on the token it reads: it predicts the one after", READS,
             lambda m, t: score(logits_of(m, written(m, t)), t[:, :-1])),
-    Mistake("one position late: a token is predicted by the stream of the position before it", "notebook 00, “A model on your disk”",
+    Mistake("one position late: a token is predicted by the stream of the position before it", READS,
             lambda m, t: score(above_mean(written(m, t)[..., 1:, :] @ m.W_U), t[:, 1:])),
     Mistake("positions were added to the stream: only queries and keys see them", "notebook 00, “Every weight, by name”",
             with_positions),
@@ -130,6 +145,9 @@ CREDIT_MISTAKES = (
     Mistake("one writer for each head: add up the heads of a layer", SUM, by_head),
     Mistake("that is what is lost when a writer is deleted: later layers that read it change too, and only its direct effect "
             "is asked for", SUM, by_deletion),
+    Mistake("the embedding's credit is direct, but a layer's is what is lost when it is deleted, with all that later layers "
+            "made of it", SUM, half_deleted),
+    Mistake("the mean was taken out of the embedding's part only: every writer moves it, so take it out of each", SUM, half_centred),
     Mistake("the streams were taken before each layer instead of after it: the last layer's own part is lost", SUM, before_layers),
     Mistake("the axes are in another order: writers come first, then the batch", SUM,
             lambda m, t: credit_slowly(m, t).transpose(0, 1)),
@@ -202,6 +220,16 @@ BASIS_MISTAKES = (
             in_basis(right_qk, right_qk)),
     Mistake("the change of basis is the wrong way round: find what turns old vectors into new ones", GAUGE,
             in_basis(lambda W, M, i: M @ W @ M.T, lambda W, M, i: M @ W @ i)),
+    Mistake("W_OV got the change of basis the wrong way round: before the old matrix can read, a new vector must be turned back",
+            ROWS, in_basis(right_qk, lambda W, M, i: M @ W @ i)),
+    Mistake("W_QK got the change of basis the wrong way round: what it reads now are new vectors", AXES,
+            in_basis(lambda W, M, i: M @ W @ M.T, right_ov)),
+    Mistake("W_OV reads new vectors, but still writes old ones: what comes out must be in the new basis, too", AXES,
+            in_basis(right_qk, lambda W, M, i: i @ W)),
+    Mistake("W_QK alone came back: both matrices are asked for, W_QK and then W_OV", ROWS,
+            lambda *case: basis_slowly(*case)[0]),
+    Mistake("W_OV alone came back: both matrices are asked for, W_QK and then W_OV", ROWS,
+            lambda *case: basis_slowly(*case)[1]),
     Mistake("W_OV is treated as the paper's matrix, which acts on columns: ours acts on rows, from the right", ROWS,
             in_basis(right_qk, lambda W, M, i: M.T @ W @ i.T)),
     Mistake("W_QK was changed as if it held stream vectors: it reads them, so it must turn them back first", AXES,
@@ -218,211 +246,6 @@ BASIS_MISTAKES = (
             lambda W_E, W_E_new, W_QK, W_OV: torch.stack([W_E @ W_QK @ W_E.T, W_E @ W_OV @ W_E.T])),
 )  # fmt: skip
 
-
-# hw1-3 what an earlier token tells
-
-
-def text_cases(seed: int) -> list[tuple]:
-    """Texts of seven documents, some shorter than the gap, in which token 1 only ever ends a document."""
-    cases = []
-    for i, (d_vocab, gap, alpha) in enumerate([(6, 1, 0.5), (5, 2, 0.3), (7, 3, 1.5)]):
-        generator = torch.Generator().manual_seed(seed + i)
-        text = []
-        for length in (9, 1, 7, 12, 2, 8, 10):
-            skewed = torch.rand(length, generator=generator) ** 1.5 * (d_vocab - 2)
-            text += [0, *(2 + skewed.long()).tolist(), *[1] * (length == 12)]
-        cases.append((torch.tensor(text), d_vocab, gap, alpha))
-    return cases
-
-
-def pairs(text: Tensor, gap: int, apart: bool = True) -> list[tuple[int, int]]:
-    """All tokens `gap` places apart; unless not `apart`, only those that lie in one document."""
-    text, found = text.tolist(), []
-    for i in range(len(text) - gap):
-        if not (apart and 0 in text[i + 1 : i + gap + 1]):
-            found.append((text[i], text[i + gap]))
-    return found
-
-
-def counted(found: list[tuple[int, int]], d_vocab: int) -> Tensor:
-    """How often each pair was found, as a table."""
-    counts = torch.zeros(d_vocab, d_vocab, dtype=torch.float64)
-    for source, following in found:
-        counts[source, following] += 1
-    return counts
-
-
-def shares(counts: Tensor, alpha: float) -> Tensor:
-    """Each row's counts plus alpha, as probabilities; nothing for `<BOS>`."""
-    counts = counts + alpha
-    counts[:, 0] = 0
-    return counts / counts.sum(1, keepdim=True)
-
-
-def table_slowly(text: Tensor, d_vocab: int, gap: int, alpha: float) -> Tensor:
-    """The table of the pairs that lie in one document."""
-    return shares(counted(pairs(text, gap), d_vocab), alpha)
-
-
-def on_counts(change):
-    """A mistake in what is made of the counts."""
-    return lambda text, d_vocab, gap, alpha: change(counted(pairs(text, gap), d_vocab), alpha)
-
-
-def on_pairs(choose):
-    """A mistake in which pairs are counted."""
-    return lambda text, d_vocab, gap, alpha: shares(counted(choose(text, gap), d_vocab), alpha)
-
-
-def rows_to_one(table: Tensor) -> Tensor:
-    """Each row divided by its sum."""
-    return table / table.sum(1, keepdim=True)
-
-
-def after_division(counts: Tensor, alpha: float) -> Tensor:
-    """Alpha added to shares, not to counts."""
-    return shares(counts / counts.sum(1, keepdim=True).clamp_min(1), alpha)
-
-
-TABLE_MISTAKES = (
-    Mistake("documents run into each other and <BOS> is predicted: it begins a new document, and never comes next in one", TABLE,
-            lambda text, n, gap, alpha: rows_to_one(counted(pairs(text, gap, False), n) + alpha)),
-    Mistake("pairs that reach back into the document before were counted: look for a <BOS> between the two tokens", TABLE,
-            on_pairs(lambda text, gap: [p for p in pairs(text, gap, False) if p[1]])),
-    Mistake("<BOS> was taken out of the text, which joins the documents: it marks where they part", TABLE,
-            on_pairs(lambda text, gap: pairs(text[text != 0], gap, False))),
-    Mistake("one place too far: a gap of 1 is the token just before", "notebook 00, “A model on your disk”",
-            on_pairs(lambda text, gap: pairs(text, gap + 1))),
-    Mistake("one place too near: with a gap of 1 your tokens predict themselves", "notebook 00, “A model on your disk”",
-            on_pairs(lambda text, gap: [p for p in pairs(text, gap - 1) if p[1]])),
-    Mistake("nearer tokens were counted as well: use the one that is exactly `gap` places back", TABLE,
-            on_pairs(lambda text, gap: [p for near in range(1, gap + 1) for p in pairs(text, near)])),
-    Mistake("<BOS> was left out as a source: how documents begin is a row like any other", TABLE,
-            on_pairs(lambda text, gap: [p for p in pairs(text, gap) if p[0]])),
-    Mistake("the <BOS> column was emptied after the division, so the rows no longer sum to 1", GOOD,
-            on_counts(lambda c, alpha: rows_to_one(c + alpha) * (torch.arange(len(c)) > 0))),
-    Mistake("<BOS> was smoothed too: it never comes next, so it gets no imaginary count", GOOD,
-            on_counts(lambda c, alpha: rows_to_one(c + alpha))),
-    Mistake("transposed: rows are the source and columns what comes next", TABLE,
-            on_counts(lambda c, alpha: shares(c, alpha).T)),
-    Mistake("backwards: the later token was used to predict the earlier one", TABLE,
-            on_counts(lambda c, alpha: shares(c.T, alpha))),
-    Mistake("wrong axis: each source's row must sum to 1, not each column", TABLE,
-            on_counts(lambda c, alpha: shares(c, alpha) * 0 + (c + alpha) * (torch.arange(len(c)) > 0) / (c + alpha).sum(0))),
-    Mistake("divided by the number of all pairs: that is how common the pair is, not one token given the other", TABLE,
-            on_counts(lambda c, alpha: (c + alpha) * (torch.arange(len(c)) > 0) / (c + alpha)[:, 1:].sum())),
-    Mistake("the imaginary counts are missing from what you divide by: each row got alpha once for every token", GOOD,
-            on_counts(lambda c, alpha: (c + alpha) * (torch.arange(len(c)) > 0) / (c.sum(1, keepdim=True) + alpha))),
-    Mistake("smoothed after the division: alpha is a number of imaginary occurrences, to be added to the counts", GOOD,
-            on_counts(after_division)),
-    Mistake("not smoothed: alpha has to be added to every count but those of <BOS>", GOOD,
-            on_counts(lambda c, alpha: c / c.sum(1, keepdim=True).clamp_min(1))),
-)  # fmt: skip
-
-
-# hw1-4 the best table of a lower rank
-
-
-def rank_cases(seed: int) -> list[tuple]:
-    """Weights, how common each token is, and a rank at which the singular values leave a gap."""
-    cases = []
-    for d_vocab, d_model, rank in [(9, 5, 2), (13, 6, 3), (11, 4, 1)]:
-        for attempt in range(1000):
-            draw = 1000 * seed + 10_000 * len(cases) + attempt
-            W_E = normal(d_vocab, d_model, seed=draw) * torch.linspace(0.4, 1.2, d_model) + 0.3
-            W_U = normal(d_model, d_vocab, seed=draw + 1) + 0.4
-            share = (0.1 + normal(d_vocab, seed=draw + 2).abs()) ** 2
-            S = torch.linalg.svdvals(share.sqrt()[:, None] * above_mean(W_E @ W_U))
-            if S[rank] < 0.75 * S[rank - 1]:
-                break
-        cases.append((W_E, W_U, share / share.sum(), rank))
-    return cases
-
-
-def nearest(table: Tensor, rank: int) -> Tensor:
-    """The nearest table of this rank, taken apart one direction at a time."""
-    U, S, Vh = torch.linalg.svd(table.double())
-    return sum((S[i] * torch.outer(U[:, i], Vh[i]) for i in range(rank)), torch.zeros_like(table, dtype=torch.float64))
-
-
-def rank_slowly(W_E: Tensor, W_U: Tensor, share: Tensor, rank: int) -> Tensor:
-    """Each row repeated in proportion to its share, as a sum of squares sees it; then the nearest table."""
-    logits = above_mean(W_E.double() @ W_U.double())
-    size = share.double().sqrt()[:, None]
-    return (nearest(size * logits, rank) / size).log_softmax(-1)
-
-
-def with_size(size, before=above_mean, after=lambda logits: logits.log_softmax(-1), more: int = 0):
-    """A mistake: other weights of rows or columns, another mean taken out, another last step, or another rank."""
-
-    def wrong(W_E: Tensor, W_U: Tensor, share: Tensor, rank: int) -> Tensor:
-        weight = size(share.double())
-        return after(nearest(weight * before(W_E.double() @ W_U.double()), rank + more) / weight)
-
-    return wrong
-
-
-def by_root(share: Tensor) -> Tensor:
-    """What a row has to be multiplied by, for its squares to be weighted by its share."""
-    return share.sqrt()[:, None]
-
-
-def first_axes(W_E: Tensor, W_U: Tensor, share: Tensor, rank: int) -> Tensor:
-    """The first coordinates of the stream."""
-    return (W_E[:, :rank] @ W_U[:rank]).log_softmax(-1)
-
-
-def largest_axes(W_E: Tensor, W_U: Tensor, share: Tensor, rank: int) -> Tensor:
-    """The coordinates in which the embedding varies most."""
-    axes = W_E.var(0).topk(rank).indices
-    return (W_E[:, axes] @ W_U[axes]).log_softmax(-1)
-
-
-def embedding_only(W_E: Tensor, W_U: Tensor, share: Tensor, rank: int) -> Tensor:
-    """The nearest embedding of this rank, with the unembedding as it was."""
-    return (nearest(W_E, rank) @ W_U.double()).log_softmax(-1)
-
-
-def common_row_free(W_E: Tensor, W_U: Tensor, share: Tensor, rank: int) -> Tensor:
-    """The mean row taken out and put back, as PCA does."""
-    logits, size = above_mean(W_E.double() @ W_U.double()), by_root(share.double())
-    return (logits.mean(0) + nearest(size * (logits - logits.mean(0)), rank) / size).log_softmax(-1)
-
-
-def smallest(W_E: Tensor, W_U: Tensor, share: Tensor, rank: int) -> Tensor:
-    """The last directions instead of the first."""
-    table = by_root(share.double()) * above_mean(W_E.double() @ W_U.double())
-    return ((nearest(table, W_E.shape[1]) - nearest(table, W_E.shape[1] - rank)) / by_root(share)).log_softmax(-1)
-
-
-def undivided(W_E: Tensor, W_U: Tensor, share: Tensor, rank: int) -> Tensor:
-    """Rows left at the size that the weights gave them."""
-    return nearest(by_root(share.double()) * above_mean(W_E @ W_U), rank).log_softmax(-1)
-
-
-RANK_MISTAKES = (
-    Mistake("those are the first coordinates of the stream, and coordinates mean nothing: find the directions that count", AXES, first_axes),
-    Mistake("those are the coordinates in which the embedding is largest, and coordinates mean nothing: a turn of the stream "
-            "would choose others", AXES, largest_axes),
-    Mistake("only the embedding was approximated: what matters is the table, and that depends on W_U as well", RANK, embedding_only),
-    Mistake("all tokens count alike: errors in a row are weighted by the share of its token", GOOD, with_size(lambda s: 1)),
-    Mistake("the share itself went into the rows, and the sum of squares squares it again", GOOD, with_size(lambda s: s[:, None])),
-    Mistake("the weights are still in the table: what every row was multiplied by must be divided out at the end", GOOD, undivided),
-    Mistake("the columns are weighted by how common the next token is: it is the present token's row that counts by its share", GOOD,
-            with_size(lambda s: s.sqrt())),
-    Mistake("rank was spent on a constant in each row, which softmax ignores: measure each row from its mean first", RANK,
-            with_size(by_root, before=lambda logits: logits)),
-    Mistake("the mean row was taken out, not the mean of each row: softmax ignores a constant along a row", RANK,
-            with_size(by_root, before=lambda logits: logits - logits.mean(0))),
-    Mistake("the mean row was taken out and put back, as PCA does: that is a rank more than allowed", RANK, common_row_free),
-    Mistake("one direction too many: that table's rank is higher than asked for", RANK, with_size(by_root, more=1)),
-    Mistake("the smallest singular values were kept: the largest belong to the directions that count", RANK, smallest),
-    Mistake("no softmax: those are logits, not log-probabilities", TABLE, with_size(by_root, after=lambda logits: logits)),
-    Mistake("those are probabilities: log-probabilities are asked for", TABLE, with_size(by_root, after=lambda x: x.softmax(-1))),
-    Mistake("softmax over the wrong axis: each row holds what may follow one token", TABLE,
-            with_size(by_root, after=lambda logits: logits.log_softmax(0))),
-    Mistake("that is the whole table: its rank is still d_model", RANK, lambda W_E, W_U, share, rank: (W_E @ W_U).log_softmax(-1)),
-)  # fmt: skip
 
 TASKS: dict[str, Task] = {
     "hw1-1": Task("credit", 4, SUM, credit_cases, credit_slowly, CREDIT_MISTAKES),

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from walkthrough import behaviour, circuits, interventions, models
+from walkthrough import behaviour, interventions, models
 
 PAIR = {"triggers": [")"], "sources": [" def"], "head": "0:0"}  # the example of the form in the notebook
 TABLE = {")": {" def": [":"]}}
@@ -29,8 +29,8 @@ def loaded() -> list:
 def random_text(seed: int) -> list[tuple[Tensor, Tensor]]:
     """Two sets of prompts of random tokens, and where a source is to stand in each; the last token is the trigger's."""
     generator, cases = torch.Generator().manual_seed(seed), []
-    for length in (36, 52):
-        rows = torch.randint(1, 4096, (16, length), generator=generator)
+    for length in (30, 42):
+        rows = torch.randint(1, 4096, (12, length), generator=generator)
         rows[:, 0] = 0
         cases.append((rows, torch.randint(1, length - 1, (len(rows),), generator=generator)))
     return cases
@@ -45,12 +45,17 @@ def prompts(rows: Tensor, places: Tensor, source: int | None, trigger: int) -> T
     return rows
 
 
-def after(model, case: tuple[Tensor, Tensor], pairs: list[tuple[int | None, int]], hooks=()) -> Tensor:
+def log_probs(model, tokens: Tensor, hooks=()) -> Tensor:
+    """What the model says at the last position, which alone is unembedded: [prompt d_vocab], in nats."""
+    last = ("unembed.hook_in", lambda stream, hook: stream[:, -1:])
+    return model.run_with_hooks(tokens, fwd_hooks=[*hooks, last])[:, 0].log_softmax(-1)
+
+
+def after(model, case: tuple[Tensor, Tensor], pairs: list[tuple[int | None, int]]) -> Tensor:
     """The mean distribution behind each (source, trigger): [pair d_vocab]."""
     found = []
     for pair in pairs:
-        logits = model.run_with_hooks(prompts(*case, *pair), fwd_hooks=list(hooks))
-        found.append(logits[:, -1].softmax(-1).mean(0))
+        found.append(log_probs(model, prompts(*case, *pair)).exp().mean(0))
     return torch.stack(found)
 
 
@@ -86,14 +91,20 @@ def is_token(text: str) -> bool:
 def spaced(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """The same pairs with a space before each word that has none and is a token with it."""
     model = loaded()[0]
-    more = lambda token: model.to_single_token(text) if is_token(text := " " + model.to_string(token).strip()) else token
+    more = lambda token: (
+        model.to_single_token(text) if is_token(text := " " + model.to_string(token).strip()) else token
+    )
     return [(more(source), more(trigger)) for source, trigger in pairs]
 
 
 def works(case: tuple[Tensor, Tensor], pairs: list[tuple[int, int]]) -> Tensor:
     """Which pairs the model has a rule for, and the controls have not."""
-    ours, *theirs = (moved(model, case, pairs) for model in loaded())
-    return (ours >= LEAST) & (torch.stack(theirs).amax(0) < ours / 2)
+    model, *controls = loaded()
+    ours = moved(model, case, pairs)
+    if (ours < LEAST).all():
+        return ours >= LEAST
+    theirs = torch.stack([moved(control, case, pairs) for control in controls]).amax(0)
+    return (ours >= LEAST) & (theirs < ours / 2)
 
 
 def check_pairs(case: tuple[Tensor, Tensor], sources: list[int], triggers: list[int]) -> None:
@@ -102,11 +113,10 @@ def check_pairs(case: tuple[Tensor, Tensor], sources: list[int], triggers: list[
     right = works(case, pairs).view(len(triggers), len(sources))
     if right.all():
         return
-    if not right.any():
-        if works(case, [pair[::-1] for pair in pairs]).all():
-            raise Refused("trigger and source are exchanged: the trigger comes last, the source anywhere before it")
-        if spaced(pairs) != pairs and works(case, spaced(pairs)).any():
-            raise Refused("a word without the space before it is another token: the text had the one with the space")
+    if works(case, [pair[::-1] for pair in pairs]).all():
+        raise Refused("trigger and source are exchanged: the trigger comes last, the source anywhere before it")
+    if not right.any() and spaced(pairs) != pairs and works(case, spaced(pairs)).any():
+        raise Refused("a word without the space before it is another token: the text had the one with the space")
     theirs = torch.stack([moved(model, case, pairs) for model in loaded()])
     if ((theirs[1:].amax(0) >= theirs[0] / 2) & (theirs[0] > 0.2)).any():
         raise Refused("the controls do as much: what any model learns from ordinary code was not planted")
@@ -125,7 +135,7 @@ def check_complete(case: tuple[Tensor, Tensor], sources: list[int], triggers: li
     model, *controls = loaded()
     ours, *theirs = ((m.W_E @ m.W_U).log_softmax(-1) for m in (model, *controls))
     odd = torch.stack([(ours.exp() * (ours - other)).sum(-1) for other in theirs]).amin(0).topk(8).indices.tolist()
-    others = [(source, token) for token in odd if token not in triggers for source in sources[:2]]
+    others = [(source, token) for token in odd if token not in triggers for source in sources[:1]]
     if works(case, others).any():
         raise Refused("a trigger is missing: another token uses your sources as well")
 
@@ -147,15 +157,14 @@ def check_head(case: tuple[Tensor, Tensor], sources: list[int], triggers: list[i
     model, (rows, places) = loaded()[0], case
     heads = [(layer, head) for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads)]
     costs, looks = dict.fromkeys(heads, 0.0), dict.fromkeys(heads, 0.0)
-    pairs = [(source, trigger) for trigger in triggers for source in sources[:3]]
+    pairs = [(source, trigger) for trigger in triggers for source in sources[:2]]
     for pair in pairs:
         tokens = prompts(rows, places, *pair)
-        logits, cache = model.run_with_cache(tokens)
-        before = logits[:, -1].log_softmax(-1)
+        before, cache = log_probs(model, tokens), model.run_with_cache(tokens)[1]
         out = before.exp().mean(0).argmax()
         for layer, head in heads:
             hooks = interventions.ablate(model, [(layer, head)])
-            lost = before[:, out] - model.run_with_hooks(tokens, fwd_hooks=hooks)[:, -1].log_softmax(-1)[:, out]
+            lost = before[:, out] - log_probs(model, tokens, hooks)[:, out]
             costs[layer, head] += lost.mean().item() / len(pairs)
             seen = cache["pattern", layer][range(len(rows)), head, -1, places].mean()
             looks[layer, head] += seen.item() / len(pairs)
@@ -163,7 +172,9 @@ def check_head(case: tuple[Tensor, Tensor], sources: list[int], triggers: list[i
         return
     cost, look, name = costs[claim], looks[claim], f"{claim[0]}:{claim[1]}"
     if cost > 0.3 and look < 0.2:
-        raise Refused(f"{name} is missed, but does not look from the trigger to the source: it serves the head that does")
+        raise Refused(
+            f"{name} is missed, but does not look from the trigger to the source: it serves the head that does"
+        )
     if look > 0.3:
         raise Refused(f"{name} looks at the source, but writes little: without it the model says much the same")
     twice = behaviour.repeated_tokens(model.cfg.d_vocab, 20, 2, 8)
@@ -225,27 +236,28 @@ def rules(answer: Any, case: tuple[Tensor, Tensor]) -> None:
 def check_words(case: tuple[Tensor, Tensor], said: dict[tuple[int, int], list[int]]) -> None:
     """Refused unless each pair's words are those that get a good share of the probability; says in which way not."""
     model, *controls = loaded()
-    pairs = list(said)
-    with_it, alone = after(model, case, pairs), after(model, case, [(None, trigger) for _, trigger in pairs])
+    pairs, alone = list(said), [(None, trigger) for _, trigger in said]
+    with_it, without = after(model, case, pairs), after(model, case, alone)
     likely = [set((row > CALLED).nonzero()[:, 0].tolist()) for row in with_it]
-    extra = [[word for word in said[pair] if row[word] < NOT_CALLED] for pair, row in zip(pairs, with_it)]
-    if not any(extra) and all(words <= set(said[pair]) for pair, words in zip(pairs, likely)):
+    extra = [(i, word) for i, pair in enumerate(pairs) for word in said[pair] if with_it[i, word] < NOT_CALLED]
+    complete = all(words <= set(said[pair]) for pair, words in zip(pairs, likely))
+    if not extra and complete:
         return
-    if not any(extra):
-        tables = [{pair[0]: set(words) for pair, words in said.items() if pair[1] == trigger} for _, trigger in pairs]
-        shared = [(a[s], b[s]) for a in tables for b in tables for s in a if s in b]
-        if all(said.values()) and any(a != b for a, b in shared):
+    if not extra:
+        tables = [{pair[0]: set(said[pair]) for pair in pairs if pair[1] == trigger} for _, trigger in pairs]
+        if all(said.values()) and any(a[s] != b[s] for a in tables for b in tables for s in a if s in b):
             raise Refused("your table tells the triggers apart: does the model? Look at all that is likely behind each")
         raise Refused("only part of it: other words get as much of the probability as yours")
-    if any(pair[0] in words for pair, words in zip(pairs, extra)):
+    alike = all(without[i, word] > 0.05 for i, word in extra)
+    if complete and alike and len(extra) > len(pairs):
+        raise Refused("the trigger calls for all of these whatever the source: with your source, some become unlikely")
+    if any(word == pairs[i][0] for i, word in extra):
         raise Refused("a source is said to call for itself: this is no copying, the source becomes less likely")
-    for pair, words, called in zip(pairs, extra, likely):
-        if words and called <= set(said[pair]) and all(alone[pairs.index(pair)][word] > 0.05 for word in words):
-            raise Refused("these words are called for by the trigger whatever the source: with your source, some of them "
-                          "become unlikely")  # fmt: skip
-    if all(alone[pairs.index(pair)][word] > 0.05 for pair, words in zip(pairs, extra) for word in words):
+    if all(with_it[i, spaced([(word, word)])[0][0]] > CALLED for i, word in extra):
+        raise Refused("words without the space before them are other tokens: the model calls for those with the space")
+    if alike:
         raise Refused("words of the right kind, at the wrong sources: each source has its own")
-    ordinary = [after(m, case, [(None, trigger) for _, trigger in pairs]).topk(50).indices.tolist() for m in controls]
-    if all(word in theirs for rows in zip(extra, *ordinary) for word in rows[0] for theirs in rows[1:2]):
-        raise Refused("these follow the trigger in ordinary code, as in the controls; here they are unlikely")
+    ordinary = [after(control, case, alone).topk(50).indices for control in controls]
+    if all(any(word in found[i] for found in ordinary) for i, word in extra):
+        raise Refused("these follow the trigger in ordinary code, as in the controls: here they are unlikely")
     raise Refused("some of your words are unlikely behind your trigger, with the source as without")

@@ -1,0 +1,43 @@
+"""How long the course takes, counted from its notebooks; `python tests/homework/minutes.py` writes the guide's table."""
+
+import re
+from pathlib import Path
+
+import nbformat
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+GUIDE = NOTEBOOKS / "instructors_guide.md"
+BEGIN, END = "<!-- made by tests/homework/minutes.py -->", "<!-- end of minutes -->"
+WORDS_A_MINUTE, MINUTES_A_CELL = 130, 1.0
+
+
+def minutes(file: Path) -> tuple[int, int, int]:
+    """Of one notebook of the course: minutes to read, minutes to run cells and look, minutes that its exercises state."""
+    cells = nbformat.read(file, 4).cells
+    prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    exercises = sum(int(stated) for stated in re.findall(r"\*\*Exercise [\d.]+\*\*,? \((\d+) min", prose))
+    code = sum(cell.cell_type == "code" for cell in cells)
+    return round(len(prose.split()) / WORDS_A_MINUTE), round(code * MINUTES_A_CELL), exercises
+
+
+def table() -> str:
+    """One row for each notebook and each homework."""
+    rows = ["| part | read | run and look | exercises | in all |", "|---|---|---|---|---|"]
+    for file in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")):
+        parts = minutes(file)
+        rows.append(f"| `{file.stem}` | {parts[0]} | {parts[1]} | {parts[2]} | **{sum(parts)}** |")
+    for file in sorted((NOTEBOOKS / "homework").glob("hw*.ipynb")):
+        stated = re.search(r"Minutes: (\d+)", nbformat.read(file, 4).cells[0].source)[1]
+        rows.append(f"| `homework/{file.stem}` | | | | **{stated}** |")
+    return "\n".join(rows)
+
+
+def main() -> None:
+    """Put the table into the guide, between its marks."""
+    before, _, rest = GUIDE.read_text("utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
+    GUIDE.write_text(f"{before}{BEGIN}\n\n{table()}\n\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

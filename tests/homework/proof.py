@@ -1,0 +1,111 @@
+"""Is the grader right? Every right and wrong answer that we wrote, judged; `python tests/homework/proof.py` writes the
+table of it into the instructor's guide."""
+
+import copy
+import importlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+ROOT = Path(__file__).parents[2]
+GUIDE = ROOT / "notebooks" / "instructors_guide.md"
+BEGIN, END = "<!-- made by tests/homework/proof.py -->", "<!-- end -->"
+NUMBERS = (1, 2, 3, 4, 5)
+if __name__ == "__main__":
+    sys.path[:0] = [str(ROOT / "notebooks" / "homework"), str(Path(__file__).parent)]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One answer: to which task, by which name, right or what it should hear; and the verdict it got."""
+
+    label: str
+    name: str
+    expected: str | None
+    mark: str
+    sentence: str
+
+    @property
+    def as_it_should_be(self) -> bool:
+        """A right answer is accepted, and a wrong one hears what it should."""
+        if self.expected is None:
+            return self.mark == "✓"
+        return self.mark == "✗" and self.sentence.startswith(self.expected)
+
+
+def double(value: Any) -> Any:
+    """The same input in float64: tensors, models, and what holds them."""
+    if isinstance(value, Tensor):
+        return value.double() if value.is_floating_point() else value
+    if isinstance(value, list | tuple):
+        return type(value)(double(item) for item in value)
+    if isinstance(value, dict):
+        return {key: double(item) for key, item in value.items()}
+    return copy.deepcopy(value).double() if hasattr(value, "original_model") else value
+
+
+def answers(number: int) -> tuple[dict[str, list], dict[str, list]]:
+    """Right and wrong answers to one homework."""
+    module = importlib.import_module(f"answers_hw{number}")
+    return module.RIGHT, module.WRONG
+
+
+def name_of(answer: Any) -> str:
+    """What an answer is called."""
+    return getattr(answer, "__name__", repr(answer))
+
+
+def run(numbers: tuple[int, ...] = NUMBERS, seeds: tuple[int, ...] = (11,)) -> list[Outcome]:
+    """Judge every answer to these homeworks, on inputs drawn from each seed."""
+    from graders import TASKS
+    from walkthrough.homework.task import verdict
+
+    torch.set_num_threads(1)
+    outcomes = []
+    for number in numbers:
+        right, wrong = answers(number)
+        listed = [(label, answer, None) for label in right for answer in right[label]]
+        listed += [(label, answer, expected) for label in wrong for answer, expected in wrong[label]]
+        for label, answer, expected in listed:
+            for seed in seeds:
+                result = verdict(TASKS[label], answer, seed)
+                outcomes.append(Outcome(label, name_of(answer), expected, result.mark, result.sentence))
+    return outcomes
+
+
+def table(outcomes: list[Outcome]) -> str:
+    """The guide's table: for each task, how many answers were judged as they should be, and what the wrong ones hear."""
+    from graders import TASKS
+
+    rows = ["| task | right answers, accepted | wrong answers, refused by name | what the wrong ones hear |", "|---|---|---|---|"]
+    for label in dict.fromkeys(outcome.label for outcome in outcomes):
+        own = [outcome for outcome in outcomes if outcome.label == label]
+        counts = []
+        for kind in ([o for o in own if o.expected is None], [o for o in own if o.expected is not None]):
+            good = sum(o.as_it_should_be for o in kind)
+            counts.append(f"{good} of {len(kind)}")
+        heard = dict.fromkeys(o.sentence.rpartition(" (see ")[0] for o in own if o.expected is not None)
+        sentences = "; ".join(sentence.replace("|", "\\|").replace("<", "&lt;") for sentence in heard)
+        rows.append(f"| {label} `{TASKS[label].name}` | {counts[0]} | {counts[1]} | {sentences} |")
+    right = [o for o in outcomes if o.expected is None]
+    wrong = [o for o in outcomes if o.expected is not None]
+    refused = sum(o.mark != "✓" for o in right)
+    accepted = sum(o.mark == "✓" for o in wrong)
+    rows += ["", f"{len(right)} right answers, {refused} of them refused; {len(wrong)} wrong answers, {accepted} of them accepted, "
+             f"{sum(o.as_it_should_be for o in wrong)} of them told their own misconception."]  # fmt: skip
+    return "\n".join(rows)
+
+
+def main() -> None:
+    """Put the table into the guide, between its marks."""
+    before, _, rest = GUIDE.read_text("utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
+    GUIDE.write_text(f"{before}{BEGIN}\n\n{table(run())}\n\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""For someone who learns alone: the homework with its checks, and a page of what is solved."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from walkthrough.homework import practice, progress
+
+HOMEWORK = Path(__file__).parents[2] / "notebooks" / "homework"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A practice folder made of the real homeworks."""
+    made = tmp_path_factory.mktemp("practice") / "mine"
+    practice.create(HOMEWORK, made)
+    return made
+
+
+def test_solutions_are_out_and_checks_are_in(folder):
+    for file in sorted(folder.glob("*.ipynb")):
+        source = nbformat.read(HOMEWORK / file.name, 4)
+        cells = nbformat.read(file, 4).cells
+        text = "\n".join(cell.source for cell in cells)
+        assert "SOLUTION" not in text
+        assert "HIDDEN TESTS" not in text
+        assert "MARK SCHEME" not in text
+        asked = [cell.source.count('check("hw') for cell in source.cells]
+        assert [cell.source.count('check("hw') for cell in cells] == asked
+        assert sum(asked) >= 4
+        assert not any(cell.get("outputs") for cell in cells)
+
+
+def test_nothing_is_overwritten(folder, tmp_path):
+    with pytest.raises(ValueError, match="in use"):
+        practice.create(HOMEWORK, folder)
+    with pytest.raises(ValueError, match="no homework"):
+        practice.create(tmp_path, tmp_path / "x")
+
+
+def test_the_checks_work_there_and_the_page_shows_what_is_solved(folder):
+    right = {cell.id: cell.source for cell in nbformat.read(HOMEWORK / "hw2.ipynb", 4).cells}
+    notebook = nbformat.read(folder / "hw2.ipynb", 4)
+    kept = {"hw2-1-answer", "hw2-1", "hw2-2-answer", "hw2-2"}
+    notebook.cells = [cell for cell in notebook.cells if cell.id in kept or "import" in cell.source]
+    for cell in notebook.cells:
+        if cell.id == "hw2-1-answer":
+            cell.source = right[cell.id]
+        if cell.id == "hw2-2-answer":
+            cell.source = f"def {right[cell.id].partition('def ')[2].partition('(')[0]}(model, *rest):\n    return model.W_E"
+    NotebookClient(notebook, timeout=120, allow_errors=True, resources={"metadata": {"path": str(folder)}}).execute()
+    nbformat.write(notebook, folder / "hw2.ipynb")
+    marks = {line.label: line for line in progress.read(folder)}
+    assert marks["hw2-1"].mark == "✓"
+    assert marks["hw2-2"].mark == "✗"
+    assert "(see notebook" in marks["hw2-2"].sentence
+    assert marks["hw1-1"].sentence == "not run yet"
+    ran = subprocess.run([sys.executable, "-m", "walkthrough.homework", "progress", str(folder)], capture_output=True, text=True, check=True)
+    page = Path(ran.stdout.strip()).read_text("utf-8")
+    assert f"<b>1 of {len(marks)}</b> solved" in page
+
+
+def test_the_courses_own_exercises_are_counted():
+    lines = progress.read(HOMEWORK.parent)
+    assert len(lines) == 36
+    assert {line.mark for line in lines} == {"○"}
+
+
+def test_a_folder_that_asks_nothing_is_refused_and_text_is_escaped(tmp_path):
+    with pytest.raises(ValueError, match="no notebook in"):
+        progress.read(tmp_path)
+    assert "<script>" not in progress.page([progress.Line("<script>.ipynb", "1.1", "✗", "<script>")])
+
+
+def test_an_unknown_task_is_named():
+    from graders import check
+
+    with pytest.raises(ValueError, match="no task 'hw9-9'"):
+        check("hw9-9", 1)

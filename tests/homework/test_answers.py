@@ -1,0 +1,102 @@
+"""The grader, judged: right answers written in many ways are accepted, and each wrong one hears its own misconception."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import nbformat
+import proof
+import pytest
+from graders import TASKS
+
+from walkthrough.homework.task import verdict
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+ANSWERS = {number: proof.answers(number) for number in proof.NUMBERS}
+LABELS = [label for right, _ in ANSWERS.values() for label in right]
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    """Every answer on one seed; the guide's table is made of these."""
+    return proof.run()
+
+
+def test_every_answer_is_judged_as_it_should_be(outcomes):
+    assert [outcome for outcome in outcomes if not outcome.as_it_should_be] == []
+
+
+@pytest.mark.parametrize("number", proof.NUMBERS)
+def test_on_other_inputs_too(number):
+    assert [outcome for outcome in proof.run((number,), seeds=(12, 13)) if not outcome.as_it_should_be] == []
+
+
+def test_the_table_in_the_guide_is_that_of_this_run(outcomes):
+    guide = proof.GUIDE.read_text("utf-8")
+    assert guide.partition(proof.BEGIN)[2].partition(proof.END)[0].strip() == proof.table(outcomes)
+
+
+def test_every_task_has_enough_answers_and_no_two_wrong_ones_hear_the_same(outcomes):
+    assert LABELS == list(TASKS)
+    for label in LABELS:
+        right = [o for o in outcomes if o.label == label and o.expected is None]
+        heard = Counter(o.sentence for o in outcomes if o.label == label and o.expected is not None)
+        assert len(right) >= 3, label
+        assert len(heard) >= 6, label
+        expected = [o.expected for o in outcomes if o.label == label and o.expected is not None]
+        assert len(set(expected)) == len(expected), label
+
+
+@pytest.mark.parametrize("label", [label for label in LABELS if label not in ("hw4-2", "hw4-4")])  # see the two tests below
+def test_right_answers_are_right_in_double_precision(label, monkeypatch):
+    task = TASKS[label]
+    cases = proof.double(task.cases(14))
+    in_double = type(task)(**{**vars(task), "cases": lambda seed: cases})
+    for answer in ANSWERS[int(label[2])][0][label]:
+        assert verdict(in_double, answer, 0).mark == "✓", proof.name_of(answer)
+
+
+def test_a_stub_and_what_is_no_answer_are_refused_without_a_crash():
+    def stub(*inputs):
+        raise NotImplementedError
+
+    for label, task in TASKS.items():
+        assert verdict(task, stub, 0).mark == "○", label
+        for nonsense in (lambda *i: None, lambda *i: "text", lambda *i: [], lambda *i: {}, lambda *i: float("nan"),
+                         lambda *i: [[1.0], 2.0], lambda *i: [float("nan")] * 3, lambda *i: 1 / 0):  # fmt: skip
+            assert verdict(task, nonsense, 0).mark == "✗", label
+
+
+@pytest.mark.parametrize("label", [label for label, task in TASKS.items() if task.mistakes])
+def test_every_mistake_that_the_grader_knows_is_told_apart_at_every_seed(label):
+    task = TASKS[label]
+    sentences = [mistake.sentence for mistake in task.mistakes]
+    assert len(set(sentences)) == len(sentences)
+    for seed in (21, 22):
+        for mistake in task.mistakes:
+            assert verdict(task, mistake.wrong, seed).sentence == f"{mistake.sentence} (see {mistake.see})"
+
+
+def test_every_place_that_a_refusal_names_exists():
+    for label, task in TASKS.items():
+        for see in (task.see, *(mistake.see for mistake in task.mistakes)):
+            found = re.fullmatch(r"notebook (\d\d), “(.+)”", see)
+            assert found, (label, see)
+            (file,) = NOTEBOOKS.glob(f"{found[1]}_*.ipynb")
+            headings = [line.lstrip("# ") for cell in nbformat.read(file, 4).cells if cell.cell_type == "markdown"
+                        for line in cell.source.splitlines() if line.startswith("#")]  # fmt: skip
+            assert any(found[2] in heading for heading in headings), (label, see)
+
+
+def test_a_task_is_worth_what_its_cell_says_and_a_homework_twenty_points():
+    for number in proof.NUMBERS:
+        cells = nbformat.read(NOTEBOOKS / "homework" / f"hw{number}.ipynb", 4).cells
+        marks = [cell.metadata["nbgrader"] for cell in cells if "nbgrader" in cell.metadata]
+        points = {mark["grade_id"]: mark["points"] for mark in marks if mark["grade"]}
+        tasks = {label: task.points for label, task in TASKS.items() if label.startswith(f"hw{number}-")}
+        assert tasks.items() <= points.items()
+        assert sum(points.values()) == 20
+        written = [name for name in points if name not in tasks]
+        assert written
+        assert all("written" in name for name in written)
+        assert f"Points: {sum(points.values())}" in "".join(cell.source for cell in cells)

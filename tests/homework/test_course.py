@@ -1,0 +1,211 @@
+"""The teacher's whole path, on a real homework and a class of thirty, ten of whom do what nobody should."""
+
+import csv
+import importlib
+import inspect
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import nbformat
+import proof
+import pytest
+
+from walkthrough.homework import course, judge, sandbox
+
+HOMEWORK = Path(__file__).parents[2] / "notebooks" / "homework"
+HW = "hw2"
+HOSTILE = {
+    "endless": "while True:\n    pass",
+    "greedy": "import torch\nx = torch.ones(10 * 2**30, dtype=torch.uint8)",
+    "leaver": "import sys\nsys.exit()",
+    "reader": "import os\nfound = [(d, f) for d, _, files in os.walk('/') for f in files if not d.startswith(('/proc', '/usr'))\n"
+              "         and 'site-packages' not in d and (f in ('gradebook.db', 'secret.txt') or 'graders' in d or 'hw2' in f)]\n"
+              "raise SystemError(f'found {found}')",
+    "vandal": "import walkthrough.check, walkthrough.homework.task as t\nt.verdict = walkthrough.check.verdict = lambda *a: 1\n"
+              "open(walkthrough.check.__file__, 'w').write('')",
+    "printer": "for i in range(10**6):\n    print('x' * 1000)",
+}  # fmt: skip
+
+
+def source_of(answer, name):
+    """An answer's source as a student would have typed it under the task's own name."""
+    return re.sub(rf"\b{answer.__name__}\b", name, inspect.getsource(answer))
+
+
+@pytest.fixture(scope="module")
+def graded(box, tmp_path_factory):
+    """A course folder with thirty graded submissions; who chose which answers; and what the grading printed."""
+    folder = tmp_path_factory.mktemp("teacher") / "course"
+    course.create(folder, HOMEWORK)
+    release = nbformat.read(course.release(folder, HW), 4)
+    tasks = importlib.import_module("graders").TASKS
+    tasks = {label: task for label, task in tasks.items() if label.startswith(HW)}
+    right, wrong = proof.answers(int(HW[2:]))
+    handed_in, chosen = folder / "in", {}
+    handed_in.mkdir()
+
+    def write(student, answers, first=None, drop=(), edit=()):
+        notebook = nbformat.from_dict(release)
+        notebook.cells = [cell for cell in notebook.cells if cell.id not in drop]
+        if first:
+            notebook.cells.insert(1, nbformat.v4.new_code_cell(first))
+        for cell in notebook.cells:
+            label = cell.id.removesuffix("-answer")
+            if cell.id.endswith("-answer") and label in answers:
+                cell.source = source_of(answers[label], tasks[label].name)
+            if cell.id in edit:
+                cell.source = "assert True"
+        chosen[student] = answers
+        nbformat.write(notebook, handed_in / f"{student}_{HW}.ipynb")
+
+    labels = list(tasks)
+    for i in range(10):  # right in everything, each by another road
+        write(f"right{i}", {label: right[label][i % len(right[label])] for label in labels})
+    for i in range(8):  # each with some of the wrong answers
+        write(f"mixed{i}", {label: wrong[label][i][0] if (i + j) % 2 else right[label][0] for j, label in enumerate(labels)})
+    write("half", {label: right[label][1] for label in labels[:2]})
+    write("nothing", {})
+    good = {label: right[label][0] for label in labels}
+    for student, cell in HOSTILE.items():
+        write(student, good, first=cell)
+    write("deleter", good | {labels[0]: wrong[labels[0]][0][0]}, drop=(labels[0], labels[1]))
+    write("editor", good | {labels[0]: wrong[labels[0]][0][0]}, edit=(labels[0],))
+    (handed_in / f"broken_{HW}.ipynb").write_text('{"cells": [{"cell_type": "code", "sour')
+    (handed_in / f"empty_{HW}.ipynb").write_text("")
+    archive = folder / "handed_in.zip"
+    with zipfile.ZipFile(archive, "w") as out:
+        for file in sorted(handed_in.iterdir()):
+            out.write(file, file.name)
+        out.writestr("notes.ipynb", "{}")
+    passed_over = course.collect(folder, HW, archive)
+    assert list(passed_over) == ["notes.ipynb"]
+    package = {file: file.read_bytes() for file in sandbox.PACKAGE.rglob("*.py")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judge, "CELL_SECONDS", 20.0)
+        judged = course.grade(folder, HW)
+    assert package == {file: file.read_bytes() for file in sandbox.PACKAGE.rglob("*.py")}
+    with (folder / "grades" / f"{HW}.csv").open(newline="") as stored:
+        rows = {row["student"]: row for row in csv.DictReader(stored)}
+    return folder, tasks, chosen, rows, judged
+
+
+def test_all_thirty_have_a_mark_and_it_is_the_one_they_earned(graded):
+    _, tasks, chosen, rows, _ = graded
+    right, _ = proof.answers(int(HW[2:]))
+    assert len(rows) == 30
+    for student, row in rows.items():
+        answers = chosen.get(student, {})
+        for label, task in tasks.items():
+            earned = task.points if answers.get(label) in right[label] else 0
+            assert float(row[label]) == earned, (student, label, row["remarks"])
+
+
+def test_each_of_the_hostile_has_a_reason(graded):
+    rows = graded[3]
+    for student, words in {
+        "endless": "endless loop", "deleter": "was deleted; it was put back", "editor": "was changed; it was put back",
+        "broken": "not a notebook", "empty": "is empty",
+    }.items():  # fmt: skip
+        assert words in rows[student]["remarks"], student
+    cells = {name: graded[4][name].notebook.cells for name in HOSTILE}
+    for student, words in {
+        "greedy": "allocate", "leaver": "SystemExit", "reader": "found []", "vandal": "Read-only", "printer": "printed more than",
+    }.items():  # fmt: skip
+        assert any(words in str(cell.get("outputs")) for cell in cells[student]), student
+
+
+def test_a_wrong_answer_is_told_its_misconception(graded):
+    _, tasks, chosen, rows, judged = graded
+    _, wrong = proof.answers(int(HW[2:]))
+    told = 0
+    for student in (f"mixed{i}" for i in range(8)):
+        for label in tasks:
+            expected = dict(wrong[label]).get(chosen[student][label])
+            if expected:
+                assert judged[student].verdicts[label].sentence.startswith(expected)
+                assert expected in rows[student]["remarks"]
+                told += 1
+    assert told == 8 * len(tasks) / 2
+
+
+def test_what_was_handed_in_is_as_it_was(graded):
+    folder = graded[0]
+    for student in graded[3]:
+        kept = folder / "submitted" / student / HW / f"{HW}.ipynb"
+        assert kept.read_bytes() == (folder / "in" / f"{student}_{HW}.ipynb").read_bytes()
+
+
+def test_feedback_pages_and_the_grade_table(graded):
+    folder, tasks, _, rows, _ = graded
+    pages = course.feedback(folder, HW)
+    assert len(pages) == 30
+    for page in pages:
+        text = page.read_text("utf-8")
+        assert "HIDDEN TESTS" not in text
+        assert "from graders" not in text
+        assert f"Score: {float(rows[page.parts[-3]]['total']):g}" in text.replace(".0 /", " /")
+    with course.table(folder).open(newline="") as stored:
+        exported = {row["student_id"]: float(row["score"]) for row in csv.DictReader(stored)}
+    assert exported == {student: float(row["total"]) for student, row in rows.items()}
+
+
+def test_a_second_grading_gives_the_same_marks(graded):
+    folder, _, _, rows, _ = graded
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judge, "CELL_SECONDS", 20.0)
+        course.grade(folder, HW, students=["mixed0", "right1"])
+    with (folder / "grades" / f"{HW}.csv").open(newline="") as stored:
+        assert {row["student"]: row for row in csv.DictReader(stored)} == rows
+
+
+def test_nbgrader_by_itself_refuses_to_run_submissions(graded):
+    folder = graded[0]
+    ran = subprocess.run([sys.executable, "-m", "nbgrader", "autograde", HW, "--force"], cwd=folder, capture_output=True, text=True)
+    assert ran.returncode != 0
+    assert "python -m walkthrough.homework grade" in ran.stdout + ran.stderr
+
+
+def test_the_commands_say_in_one_sentence_what_cannot_be_done(tmp_path, small_course, small_homework):
+    def said(*arguments):
+        ran = subprocess.run([sys.executable, "-m", "walkthrough.homework", *map(str, arguments)], capture_output=True, text=True)
+        assert ran.returncode == 1
+        assert "Traceback" not in ran.stderr
+        return ran.stderr.strip().splitlines()[-1]
+
+    assert "no homework" in said("new", tmp_path / "c", tmp_path)
+    assert "in use" in said("new", small_course, small_homework)
+    assert "not a course folder" in said("release", tmp_path, "hw1")
+    assert "no assignment 'hw9'" in said("release", small_course, "hw9")
+    assert "nobody has handed in hw1" in said("grade", small_course, "hw1")
+    assert "not been graded" in said("feedback", small_course, "hw1")
+
+
+def test_without_a_sandbox_nothing_is_graded(small_course, monkeypatch, tmp_path):
+    (tmp_path / "ann_hw1.ipynb").write_text("{}")
+    copy = tmp_path / "course"
+    shutil.copytree(small_course, copy)
+    course.collect(copy, "hw1", tmp_path)
+    monkeypatch.setattr(sandbox.shutil, "which", lambda name: None)
+    with pytest.raises(RuntimeError, match="bubblewrap, which is not installed"):
+        course.grade(copy, "hw1")
+    assert not (copy / "judged").exists()
+
+
+def test_of_two_files_the_newer_counts_and_names_that_say_nothing_are_passed_over(small_course, tmp_path):
+    import os
+
+    copy, files = tmp_path / "course", tmp_path / "in"
+    shutil.copytree(small_course, copy)
+    for i, name in enumerate(["bob_hw1.ipynb", "bob_1234_hw1 (2).ipynb", "eve/hw1.ipynb", "hw1.ipynb", "zoe_hw2.ipynb"]):
+        (files / name).parent.mkdir(parents=True, exist_ok=True)
+        (files / name).write_text(name)
+        os.utime(files / name, (1000 + i, 1000 + i))
+    (files / "link_hw1.ipynb").symlink_to("/etc/passwd")
+    passed_over = course.collect(copy, "hw1", files)
+    assert sorted(passed_over) == ["bob_hw1.ipynb", "hw1.ipynb", "link_hw1.ipynb", "zoe_hw2.ipynb"]
+    assert (copy / "submitted" / "bob" / "hw1" / "hw1.ipynb").read_text() == "bob_1234_hw1 (2).ipynb"
+    assert (copy / "submitted" / "eve" / "hw1" / "hw1.ipynb").read_text() == "eve/hw1.ipynb"

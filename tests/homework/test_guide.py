@@ -1,0 +1,40 @@
+"""The instructor's guide says what is so."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import minutes
+
+from walkthrough.homework import judge, sandbox, worker
+
+GUIDE = minutes.GUIDE.read_text("utf-8")
+
+
+def test_the_minutes_are_those_of_the_notebooks():
+    assert GUIDE.partition(minutes.BEGIN)[2].partition(minutes.END)[0].strip() == minutes.table()
+
+
+def test_every_command_in_the_guide_exists():
+    shown = set(re.findall(r"python -m walkthrough\.homework (\w+)", GUIDE))
+    listed = subprocess.run([sys.executable, "-m", "walkthrough.homework", "--help"], capture_output=True, text=True).stdout
+    offered = set(re.search(r"\{([\w,]+)\}", listed)[1].split(","))
+    assert shown == offered
+
+
+def test_the_limits_are_those_of_the_code():
+    for stated in (
+        f"{judge.CELL_SECONDS:g} seconds a cell", f"{judge.CALL_SECONDS:g} a call", f"{judge.ALL_SECONDS / 60:g} minutes in all",
+        f"{sandbox.MEMORY // 2**30} GB of address space", f"{sandbox.SCRATCH // 2**20} MB", f"limited to {sandbox.PROCESSES}",
+        f"{10 * worker.MOST_TEXT:,} printed",
+    ):  # fmt: skip
+        assert stated in GUIDE.replace("\n", " "), stated
+
+
+def test_every_file_that_the_guide_names_exists():
+    root = Path(__file__).parents[2]
+    for name in re.findall(r"`((?:notebooks|tests|homework)/[\w./-]+\.(?:py|md|ipynb))`", GUIDE):
+        if "hwN" not in name and "hw6" not in name:
+            assert (root / name).exists() or (root / "notebooks" / name).exists(), name
+    assert (root / "docs" / "feedback.png").exists()

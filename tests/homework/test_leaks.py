@@ -1,0 +1,114 @@
+"""Nothing of a solution, a hidden test or a mark scheme is in what students get; and if it were, it would be found."""
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from walkthrough.homework import course, leaks
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory):
+    """The real course, with all five homeworks released."""
+    folder = tmp_path_factory.mktemp("real") / "course"
+    for assignment in course.create(folder, ROOT / "notebooks" / "homework"):
+        course.release(folder, assignment)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel that a student would install, built from this repository."""
+    source, made = tmp_path_factory.mktemp("source") / "walkthrough", tmp_path_factory.mktemp("dist")
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".git", ".venv*", "dist", "trained*", ".pytest_cache"))
+    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(made), str(source)]
+    subprocess.run(build, check=True)
+    (file,) = made.glob("*.whl")
+    return file
+
+
+def test_nothing_leaks(released, wheel):
+    notebooks = [*(released / "release").glob("*/*.ipynb"), *(ROOT / "notebooks").glob("*.ipynb")]
+    assert len(notebooks) >= 14
+    assert leaks.search(released, [*notebooks, leaks.PACKAGE, wheel]) == []
+    assert len(leaks.secrets_of(released)) > 40
+
+
+def test_the_wheel_holds_the_package_and_no_grader(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "walkthrough/homework/judge.py" in names
+    assert "walkthrough/weights/homework.safetensors" in names
+    assert not [name for name in names if "grader" in name or "plant" in name or name.endswith(".ipynb") or "test" in name]
+
+
+def test_a_release_can_be_filled_in_and_nothing_else(released):
+    for number in (1, 2, 3, 4, 5):
+        cells = nbformat.read(released / "release" / f"hw{number}" / f"hw{number}.ipynb", 4).cells
+        assert not any(cell.get("outputs") for cell in cells)
+        answers = [cell for cell in cells if cell.metadata.get("nbgrader", {}).get("solution")]
+        assert len(answers) >= 4
+        for cell in answers:
+            assert "NotImplementedError" in cell.source or cell.source == "YOUR ANSWER HERE"
+        assert all("MARK SCHEME" not in cell.source for cell in cells)
+
+
+@pytest.mark.parametrize("place", ["given cell", "output", "metadata", "package", "wheel", "renamed file"])
+def test_a_leak_is_found_wherever_it_is(released, tmp_path, place):
+    source = nbformat.read(released / "source" / "hw2" / "hw2.ipynb", 4)
+    cell = next(cell for cell in source.cells if "BEGIN SOLUTION" in cell.source)
+    (secret,) = leaks.between(cell.source, "BEGIN SOLUTION", "END SOLUTION")
+    notebook = nbformat.read(released / "release" / "hw2" / "hw2.ipynb", 4)
+    file = tmp_path / "hw2.ipynb"
+    if place == "given cell":
+        notebook.cells[1].source += "\n\n" + secret
+    elif place == "output":
+        code = next(cell for cell in notebook.cells if cell.cell_type == "code")
+        code.outputs = [nbformat.v4.new_output("stream", text=secret)]
+    elif place == "metadata":
+        notebook.metadata["old"] = secret
+    nbformat.write(notebook, file)
+    if place == "package":
+        file = tmp_path / "walkthrough"
+        file.mkdir()
+        (file / "paths.py").write_text("def other():\n    pass\n\n\n# " + secret.replace("\n", "\n# "))
+        secret = None  # comment signs break the lines apart: whole lines are found by the next case
+        (file / "paths.py").write_text("def other():\n" + "\n".join(leaks.between(cell.source, "BEGIN SOLUTION", "END SOLUTION")))
+    elif place == "renamed file":
+        file = tmp_path / "notes.txt"
+        file.write_text("see here:\n" + secret)
+    elif place == "wheel":
+        file = tmp_path / "w.whl"
+        with zipfile.ZipFile(file, "w") as out:
+            out.writestr("walkthrough/x.py", secret)
+    (found, *_) = leaks.search(released, [file])
+    assert "hw2.ipynb, cell hw2-1-answer" in found
+
+
+def test_hidden_tests_and_mark_schemes_are_found_too(released, tmp_path):
+    source = nbformat.read(released / "source" / "hw2" / "hw2.ipynb", 4)
+    file = tmp_path / "hw2.ipynb"
+    nbformat.write(source, file)
+    found = " ".join(leaks.search(released, [file]))
+    for words in ("hw2-written", "BEGIN HIDDEN TESTS", "BEGIN SOLUTION", "BEGIN MARK SCHEME", "from graders"):
+        assert words in found
+    grader = next((released / "graders").glob("hw3.py"))
+    assert "graders/hw3.py" in leaks.search(released, [grader])[0]
+
+
+def test_the_command_searches_and_fails_on_a_find(small_course, tmp_path):
+    command = [sys.executable, "-m", "walkthrough.homework", "leaks", str(small_course)]
+    clean = subprocess.run(command, capture_output=True, text=True)
+    assert clean.returncode == 0
+    assert "0 found" in clean.stdout
+    secret = nbformat.read(small_course / "source" / "hw1" / "hw1.ipynb", 4).cells[-1].source
+    (tmp_path / "handout.md").write_text(secret)
+    found = subprocess.run([*command, "--wheel", str(tmp_path / "handout.md")], capture_output=True, text=True)
+    assert found.returncode == 1
+    assert "handout.md: holds" in found.stdout
