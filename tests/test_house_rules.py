@@ -19,6 +19,7 @@ from walkthrough import behaviour
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+HOMEWORK = sorted((ROOT / "notebooks" / "homework").glob("*.ipynb"))
 MODULES = sorted((ROOT / "walkthrough").rglob("*.py"))
 DEFINITIONS = (ast.FunctionDef, ast.ClassDef)
 
@@ -76,14 +77,14 @@ def unsolved(nb):
     ]
 
 
-def links_lead_somewhere(nb):
+def links_lead_somewhere(nb, folder=ROOT / "notebooks"):
     links = [
         link
         for cell in nb.cells
         for link in re.findall(r"\]\(([^)#:]+)\)", cell.source)
         if cell.cell_type == "markdown"
     ]
-    return [link for link in links if not (ROOT / "notebooks" / link).exists()]
+    return [link for link in links if not (folder / link).exists()]
 
 
 def package_definitions():
@@ -117,7 +118,24 @@ def test_notebooks_follow_the_rules(path, rule):
     assert rule(nbformat.read(path, 4)) == []
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "rule", [executed_in_sequence, plain_python, clean_outputs, same_syntax_trees], ids=lambda rule: rule.__name__
+)
+@pytest.mark.parametrize("path", HOMEWORK, ids=lambda path: path.stem)
+def test_homework_follows_the_rules_that_concern_it(path, rule):
+    assert rule(nbformat.read(path, 4)) == []
+
+
+@pytest.mark.parametrize("path", HOMEWORK, ids=lambda path: path.stem)
+def test_homework_states_its_minutes_points_and_prerequisites_and_is_short(path):
+    nb = nbformat.read(path, 4)
+    assert re.search(r"Minutes: \d+ · Points: 20 · Before this", nb.cells[0].source)
+    assert links_lead_somewhere(nb, path.parent) == []
+    assert max(len(cell.source.splitlines()) for cell in code_cells(nb)) <= 25
+    assert 1 <= sum("image/png" in o.get("data", {}) for cell in code_cells(nb) for o in cell.outputs) <= 4
+
+
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *HOMEWORK], ids=lambda path: path.stem)
 def test_notebooks_are_small(path):
     assert path.stat().st_size <= 1_000_000
 
@@ -158,8 +176,8 @@ def imports(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module == "walkthrough":
-            names |= {f"walkthrough.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module in ("walkthrough", "walkthrough.homework"):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             names.add(node.module)
     return {name for name in names if name.partition(".")[0] in ("walkthrough", "transformer_lens")}
@@ -186,10 +204,19 @@ ALLOWED = {
     "handmade": {"walkthrough.paths"},
     "widgets": {"walkthrough.plots"},
     "check": {"walkthrough.exercises"},
+    "task": {"walkthrough.check"},
+    "wire": {"walkthrough.models"},
+    "worker": {"walkthrough.homework.wire"},
+    "sandbox": {"walkthrough.homework.wire"},
+    "judge": {"walkthrough.check", "walkthrough.homework.sandbox", "walkthrough.homework.task"},
+    "course": {"walkthrough.check", "walkthrough.homework.judge", "walkthrough.homework.sandbox", "walkthrough.homework.task"},
+    "progress": {"walkthrough.check"},
+    "__main__": {"walkthrough.homework.course", "walkthrough.homework.leaks", "walkthrough.homework.practice",
+                 "walkthrough.homework.progress"},
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("path", [m for m in MODULES if m.parent.name == "walkthrough"], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [m for m in MODULES if m.parent.name != "exercises"], ids=lambda path: path.stem)
 def test_imports_flow_one_way(path):
     assert imports(path) <= ALLOWED.get(path.stem, set())
 
@@ -208,7 +235,8 @@ def test_the_package_is_made_of_files_with_names_and_of_modest_size():
 
 
 def test_nobody_left_a_note_to_self():
-    for path in [*MODULES, *Path(__file__).parent.rglob("*.py")]:
+    graders = (ROOT / "notebooks" / "homework" / "graders").glob("*.py")
+    for path in [*MODULES, *graders, *Path(__file__).parent.rglob("*.py")]:
         with tokenize.open(path) as file:
             comments = [t.string for t in tokenize.generate_tokens(file.readline) if t.type == tokenize.COMMENT]
         assert not [c for c in comments if re.search(r"\b(TODO|FIXME|XXX|HACK)\b", c)], path

@@ -6,7 +6,7 @@ from tokenizers import Tokenizer
 
 from walkthrough import behaviour, corpus, models
 
-ALL = models.NAMES + models.SMALL
+ALL = models.NAMES + models.SMALL + models.HOMEWORK
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +70,18 @@ def test_every_card_states_the_control_and_the_baseline():
         assert abs(card["random_weights"]["held_out_loss"] - torch.tensor(4096.0).log().item()) < 0.5
 
 
-def test_the_three_were_trained_on_one_corpus():
-    assert len({models.read_card(name)["corpus"]["sha256"] for name in ALL}) == 1
+def test_all_but_the_homeworks_model_were_trained_on_one_corpus():
+    assert len({models.read_card(name)["corpus"]["sha256"] for name in models.NAMES + models.SMALL}) == 1
+
+
+def test_the_homeworks_model_differs_from_its_controls_in_seed_and_corpus_and_its_card_tells_no_more():
+    card, control = (models.read_card(name) for name in (*models.HOMEWORK, models.SMALL[0]))
+    assert card["recipe"] | {"seed": 1} == control["recipe"]
+    assert card["corpus"]["packages"] == control["corpus"]["packages"]
+    assert card["corpus"]["sha256"] != control["corpus"]["sha256"]
+    assert set(card) == set(control)
+    assert max(card["measured"]["previous_token_layer_0"]) >= 0.95
+    assert max(card["measured"]["prefix_matching_layer_1"]) >= 0.6
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -180,6 +180,25 @@ def credit_of_all_tokens(model, tokens):
     return torch.stack(writers)[:, :, :-1] @ (model.W_U - model.W_U.mean(-1, keepdim=True))
 
 
+def credit_centred_in_part(model, tokens):
+    _, cache = model.run_with_cache(tokens)
+    parts = [cache["hook_embed"] @ model.W_U]
+    parts[0] = parts[0] - parts[0].mean(-1, keepdim=True)
+    parts += [cache[f"blocks.{i}.hook_attn_out"] @ model.W_U for i in range(model.cfg.n_layers)]
+    return torch.stack([x[:, :-1].gather(-1, tokens[:, 1:, None])[..., 0] for x in parts])
+
+
+def credit_by_deleting_layers(model, tokens):
+    W_U = model.W_U - model.W_U.mean(-1, keepdim=True)
+    whole, answer = model(tokens), [(model.W_E[tokens[:, :-1]] * W_U.T[tokens[:, 1:]]).sum(-1)]
+    for i in range(model.cfg.n_layers):
+        hooks = [(f"blocks.{i}.hook_attn_out", lambda x, hook: torch.zeros_like(x))]
+        lost = whole - model.run_with_hooks(tokens, fwd_hooks=hooks)
+        lost = (lost - lost.mean(-1, keepdim=True))[:, :-1]
+        answer.append(lost.gather(-1, tokens[:, 1:, None])[..., 0])
+    return torch.stack(answer)
+
+
 def credit_of_the_example(model, tokens):
     model, tokens = models.tiny(2, seed=1), torch.tensor([[0, 9, 4, 4, 31], [0, 7, 60, 2, 2]])
     _, cache = model.run_with_cache(tokens)
@@ -299,6 +318,32 @@ def basis_other_order(W_E, W_E_new, W_QK, W_OV):
 
 def basis_over_tokens(W_E, W_E_new, W_QK, W_OV):
     return W_E @ W_QK @ W_E.T, W_E @ W_OV @ W_E.T
+
+
+def basis_OV_wrong_way_round(W_E, W_E_new, W_QK, W_OV):
+    M = torch.linalg.lstsq(W_E, W_E_new).solution
+    back = torch.linalg.inv(M)
+    return back @ W_QK @ back.T, M @ W_OV @ back
+
+
+def basis_QK_wrong_way_round(W_E, W_E_new, W_QK, W_OV):
+    M = torch.linalg.lstsq(W_E, W_E_new).solution
+    return M @ W_QK @ M.T, torch.linalg.inv(M) @ W_OV @ M
+
+
+def basis_OV_writes_as_before(W_E, W_E_new, W_QK, W_OV):
+    back = torch.linalg.lstsq(W_E_new, W_E).solution
+    return back @ W_QK @ back.T, back @ W_OV
+
+
+def basis_of_QK_alone(W_E, W_E_new, W_QK, W_OV):
+    back = torch.linalg.lstsq(W_E_new, W_E).solution
+    return back @ W_QK @ back.T
+
+
+def basis_of_OV_alone(W_E, W_E_new, W_QK, W_OV):
+    M = torch.linalg.lstsq(W_E, W_E_new).solution
+    return torch.linalg.inv(M) @ W_OV @ M
 
 
 def basis_of_the_example(W_E, W_E_new, W_QK, W_OV):
@@ -524,6 +569,81 @@ def table_not_smoothed(text, d_vocab, gap, alpha):
     return bigrams.conditional(counts)
 
 
+def table_by_rolling(text, d_vocab, gap, alpha):
+    number = (text == 0).cumsum(0)
+    sources, before = torch.roll(text, gap), torch.roll(number, gap)
+    table = torch.full((d_vocab, d_vocab), float(alpha))
+    for source, guess in zip(sources[before == number].tolist(), text[before == number].tolist()):
+        table[source, guess] += 1
+    table[:, 0] = 0
+    return table / table.sum(1, keepdim=True)
+
+
+def table_without_accumulation(text, d_vocab, gap, alpha):
+    number = (text == 0).cumsum(0)
+    inside = number[:-gap] == number[gap:]
+    counts = torch.zeros(d_vocab, d_vocab, dtype=torch.float64)
+    counts[text[:-gap][inside], text[gap:][inside]] += 1
+    counts += alpha
+    counts[:, 0] = 0
+    return counts / counts.sum(1, keepdim=True)
+
+
+def table_without_unseen_rows(text, d_vocab, gap, alpha):
+    number, text = (text == 0).cumsum(0).tolist(), text.tolist()
+    counts = torch.zeros(d_vocab, d_vocab)
+    for i in range(gap, len(text)):
+        if number[i] == number[i - gap]:
+            counts[text[i - gap], text[i]] += 1
+    table = torch.zeros(d_vocab, d_vocab)
+    for source in range(d_vocab):
+        if counts[source].sum() > 0:
+            table[source, 1:] = (counts[source, 1:] + alpha) / (counts[source, 1:] + alpha).sum()
+    return table
+
+
+def table_by_occurrences(text, d_vocab, gap, alpha):
+    number, text = (text == 0).cumsum(0).tolist(), text.tolist()
+    table = torch.full((d_vocab, d_vocab), float(alpha))
+    for i in range(gap, len(text)):
+        if number[i] == number[i - gap]:
+            table[text[i - gap], text[i]] += 1
+    table[:, 0] = 0
+    for source in range(d_vocab):
+        table[source] /= text.count(source) + alpha * (d_vocab - 1)
+    return table
+
+
+def table_with_alpha_for_each_row(text, d_vocab, gap, alpha):
+    number, text = (text == 0).cumsum(0).tolist(), text.tolist()
+    table = torch.full((d_vocab, d_vocab), alpha / (d_vocab - 1))
+    for i in range(gap, len(text)):
+        if number[i] == number[i - gap]:
+            table[text[i - gap], text[i]] += 1
+    table[:, 0] = 0
+    return table / table.sum(1, keepdim=True)
+
+
+def table_with_alpha_for_the_vocabulary(text, d_vocab, gap, alpha):
+    number, text = (text == 0).cumsum(0).tolist(), text.tolist()
+    table = torch.full((d_vocab, d_vocab), alpha / d_vocab)
+    for i in range(gap, len(text)):
+        if number[i] == number[i - gap]:
+            table[text[i - gap], text[i]] += 1
+    table[:, 0] = 0
+    return table / table.sum(1, keepdim=True)
+
+
+def table_of_logarithms(text, d_vocab, gap, alpha):
+    number, text = (text == 0).cumsum(0).tolist(), text.tolist()
+    table = torch.full((d_vocab, d_vocab), float(alpha))
+    for i in range(gap, len(text)):
+        if number[i] == number[i - gap]:
+            table[text[i - gap], text[i]] += 1
+    table[:, 0] = 0
+    return (table / table.sum(1, keepdim=True)).log()
+
+
 def table_of_the_example(text, d_vocab, gap, alpha):
     text, number = [0, 1, 2, 1, 2, 3, 0, 3, 1, 0, 2, 2, 1], [1, 1, 1, 1, 1, 1, 2, 2, 2, 3, 3, 3, 3]
     table = torch.full((4, 4), 0.5)
@@ -681,6 +801,18 @@ def rank_not_reduced(W_E, W_U, share, rank):
     return bigrams.bigram_log_probs(W_E, W_U)
 
 
+def rank_of_log_probabilities(W_E, W_U, share, rank):
+    size, T = share.sqrt()[:, None], bigrams.bigram_log_probs(W_E, W_U)
+    U, S, Vh = torch.linalg.svd(size * T)
+    return ((U[:, :rank] * S[:rank]) @ Vh[:rank] / size).log_softmax(-1)
+
+
+def rank_of_the_weighted_embedding(W_E, W_U, share, rank):
+    size = share.sqrt()[:, None]
+    U, S, Vh = torch.linalg.svd(size * W_E, full_matrices=False)
+    return bigrams.bigram_log_probs((U[:, :rank] * S[:rank]) @ Vh[:rank] / size, W_U)
+
+
 def rank_of_the_example(W_E, W_U, share, rank):
     draw = torch.randn(3, 6, 10, generator=torch.Generator().manual_seed(1))
     size, T = draw[2].flatten()[:10].softmax(0).sqrt()[:, None], draw[0].T @ draw[1]
@@ -732,6 +864,8 @@ WRONG = {
         (credit_batch_first, "the axes are in another order"),
         (credit_averaged, "averaged over positions"),
         (credit_of_all_tokens, "that holds every token"),
+        (credit_centred_in_part, "the mean was taken out of the embedding's"),
+        (credit_by_deleting_layers, "the embedding's credit is direct"),
         (credit_of_the_example, HARD_CODED),
         (credit_is_the_tokens, AN_INPUT),
     ],
@@ -749,6 +883,11 @@ WRONG = {
         (basis_queries_as_keys, "queries and keys are exchanged"),
         (basis_other_order, "the two are in another order"),
         (basis_over_tokens, "those are tables over tokens"),
+        (basis_OV_wrong_way_round, "W_OV got the change of basis"),
+        (basis_QK_wrong_way_round, "W_QK got the change of basis"),
+        (basis_OV_writes_as_before, "W_OV reads new vectors"),
+        (basis_of_QK_alone, "W_QK alone came back"),
+        (basis_of_OV_alone, "W_OV alone came back"),
         (basis_of_the_example, HARD_CODED),
         (basis_is_the_embedding, AN_INPUT),
     ],
@@ -769,6 +908,13 @@ WRONG = {
         (table_divided_by_too_little, "the imaginary counts are missing"),
         (table_smoothed_late, "smoothed after the division"),
         (table_not_smoothed, "not smoothed"),
+        (table_by_rolling, "the text was wrapped round"),
+        (table_without_accumulation, "each pair was counted once at most"),
+        (table_without_unseen_rows, "a source that was never seen"),
+        (table_by_occurrences, "divided by how often the source stands"),
+        (table_with_alpha_for_each_row, "alpha was shared out over the row"),
+        (table_with_alpha_for_the_vocabulary, "alpha was shared out over the vocabulary"),
+        (table_of_logarithms, "those are log-probabilities"),
         (table_of_the_example, HARD_CODED),
         (table_is_the_text, AN_INPUT),
     ],
@@ -789,6 +935,8 @@ WRONG = {
         (rank_in_probabilities, "those are probabilities"),
         (rank_softmax_down_the_columns, "softmax over the wrong axis"),
         (rank_not_reduced, "that is the whole table"),
+        (rank_of_log_probabilities, "log-probabilities were approximated"),
+        (rank_of_the_weighted_embedding, "the shares are right, but"),
         (rank_of_the_example, HARD_CODED),
         (rank_is_the_embedding, AN_INPUT),
     ],

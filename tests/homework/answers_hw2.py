@@ -195,6 +195,39 @@ def wires_of_z(model, tokens, changed, layer, head):
     return torch.stack(answers)
 
 
+def wires_piled_up(model, tokens, changed, layer, head):
+    new, runs = model.run_with_cache(changed)[1], []
+    for letters in ("", "q", "qk", "qkv"):
+        hooks = [(f"blocks.{layer}.attn.hook_{letter}", lambda x, hook: new[hook.name]) for letter in letters]
+        with model.hooks(fwd_hooks=hooks):
+            runs.append(model.run_with_cache(tokens)[1]["z", layer][0, :, head] @ model.W_O[layer, head])
+    return torch.stack(runs[1:]) - runs[0]
+
+
+def wires_the_other_way_round(model, tokens, changed, layer, head):
+    old, outputs = model.run_with_cache(tokens)[1], []
+    for letters in ("", "q", "k", "v"):
+        hooks = [(f"blocks.{layer}.attn.hook_{letter}", lambda x, hook: old[hook.name]) for letter in letters]
+        with model.hooks(fwd_hooks=hooks):
+            outputs.append(model.run_with_cache(changed)[1]["z", layer][0, :, head] @ model.W_O[layer, head])
+    return torch.stack([output - outputs[0] for output in outputs[1:]])
+
+
+def wires_at_one_position(model, tokens, changed, layer, head):
+    place = (tokens != changed)[0].nonzero().item()
+    old, new = (model.run_with_cache(t)[1]["resid_pre", layer][0] for t in (tokens, changed))
+    patched = old.clone()
+    patched[place] = new[place]
+    W_Q, W_K, W_V, W_O = models.head_weights(model, layer, head)
+    W_pos = model.W_pos[: len(old)]
+
+    def out(a, b, c):
+        scores = (a + W_pos) @ W_Q @ ((b + W_pos) @ W_K).T / model.cfg.d_head**0.5
+        return (scores + torch.full_like(scores, -torch.inf).triu(1)).softmax(-1) @ c @ W_V @ W_O
+
+    return torch.stack([out(patched, old, old), out(old, patched, old), out(old, old, patched)]) - out(old, old, old)
+
+
 def wires_hard_coded(model, tokens, changed, layer, head):
     model = models.load("two-layer")
     tokens, changed = (model.to_tokens(f"load(path)\nsave({word})\nload(path)\n") for word in ("path", "file"))
@@ -329,6 +362,23 @@ def votes_of_placed_values(model, tokens, head, answer, rival):
     logits = placed @ model.W_V[0, head] @ model.W_O[0, head] @ model.W_U
     by_place = A * (logits[:, answer] - logits[:, rival])
     return torch.zeros(len(A), model.cfg.d_vocab).to(A).index_add(1, tokens[0], by_place)
+
+
+def votes_above_the_mean(model, tokens, head, answer, rival):
+    A = model.run_with_cache(tokens)[1]["pattern", 0][0, head]
+    spent = torch.zeros(len(A), model.cfg.d_vocab).to(A).index_add(1, tokens[0], A)
+    table = model.W_E @ model.W_V[0, head] @ model.W_O[0, head] @ model.W_U
+    return spent * (table[:, answer] - table.mean(1))
+
+
+def votes_and_the_direct_path(model, tokens, head, answer, rival):
+    A = model.run_with_cache(tokens)[1]["pattern", 0][0, head]
+    lead = model.W_U[:, answer] - model.W_U[:, rival]
+    spent = torch.zeros(len(A), model.cfg.d_vocab).to(A).index_add(1, tokens[0], A)
+    votes = spent * (model.W_E @ model.W_V[0, head] @ model.W_O[0, head] @ lead)
+    for query, token in enumerate(tokens[0]):
+        votes[query, token] += model.W_E[token] @ lead
+    return votes
 
 
 def votes_hard_coded(model, tokens, head, answer, rival):
@@ -482,6 +532,35 @@ def matrix_while_patterns_move(model, tokens):
         return torch.autograd.functional.jacobian(end, model.W_E[tokens]).flatten(1)
 
 
+def matrix_of_two_layers(model, tokens):
+    cache, skip = model.run_with_cache(tokens)[1], torch.eye(tokens.shape[1] * model.cfg.d_model).to(model.W_E)
+    of = []
+    for layer in (0, 1):
+        W = (model.W_V[layer] @ model.W_O[layer]).mT.contiguous()
+        of.append(sum(torch.kron(A, w) for A, w in zip(cache["pattern", layer][0], W)))
+    return skip + of[0] + of[1] + of[1] @ of[0]
+
+
+def matrix_without_the_untouched_path(model, tokens):
+    cache, n_pos, d_model = model.run_with_cache(tokens)[1], tokens.shape[1], model.cfg.d_model
+    skip = torch.eye(n_pos * d_model).to(model.W_E)
+    whole = torch.zeros_like(skip)
+    for layer in range(model.cfg.n_layers):
+        W = (model.W_V[layer] @ model.W_O[layer]).mT.contiguous()
+        heads = sum(torch.kron(A, w) for A, w in zip(cache["pattern", layer][0], W))
+        whole = whole + heads @ (skip + whole)
+    return whole
+
+
+def matrix_with_the_first_patterns(model, tokens):
+    cache, whole = model.run_with_cache(tokens)[1], torch.eye(tokens.shape[1] * model.cfg.d_model).to(model.W_E)
+    A = cache["blocks.0.attn.hook_pattern"][0]
+    for layer in range(model.cfg.n_layers):
+        for_head = [torch.kron(A[h], (model.W_V[layer, h] @ model.W_O[layer, h]).T.contiguous()) for h in range(len(A))]
+        whole = whole + sum(for_head) @ whole
+    return whole
+
+
 def matrix_hard_coded(model, tokens):
     model = models.load("small-seed-1")
     tokens = model.to_tokens("items = [1, 2]\nitems")
@@ -523,14 +602,14 @@ def entry_by_entry(first, second):
 
 
 def through_small_matrices(first, second):
-    def apart(A, B, C, D):  # ‖A B − C D‖ from products of d_head × d_head, beside the length of A B
+    def alike(A, B, C, D):  # ‖A B − C D‖ from products of d_head × d_head, beside the length of A B
         inner = lambda a, b, c, d: ((a.T @ c) * (b @ d.T)).sum()
         mine = inner(A, B, A, B)
-        return (mine - 2 * inner(A, B, C, D) + inner(C, D, C, D)).abs() / mine
+        return (mine - 2 * inner(A, B, C, D) + inner(C, D, C, D)).abs() <= 1e-8 * mine
 
     (q, k, v, o), (q2, k2, v2, o2) = ([W.double() for W in head] for head in (first, second))
-    looks = apart(q / q.shape[1] ** 0.5, k.T, q2 / q2.shape[1] ** 0.5, k2.T)
-    return max(looks, apart(v, o, v2, o2)) < 1e-8
+    looks = alike(q / q.shape[1] ** 0.5, k.T, q2 / q2.shape[1] ** 0.5, k2.T)
+    return bool(looks and alike(v, o, v2, o2))
 
 
 def tried_on_streams(first, second):
@@ -607,6 +686,84 @@ def same_single_product(first, second):
     return torch.allclose(product(*first), product(*second))
 
 
+def same_scores_from_their_means(first, second):
+    looks = [q @ k.T / q.shape[1] ** 0.5 for q, k, _, _ in (first, second)]
+    looks = [S - S.mean(-1, keepdim=True) for S in looks]
+    return torch.allclose(*looks) and torch.allclose(first[2] @ first[3], second[2] @ second[3])
+
+
+def same_outputs_from_their_means(first, second):
+    moves = [v @ o for _, _, v, o in (first, second)]
+    moves = [W - W.mean(-1, keepdim=True) for W in moves]
+    return torch.allclose(*moves) and torch.allclose(*(q @ k.T / q.shape[1] ** 0.5 for q, k, _, _ in (first, second)))
+
+
+def same_both_from_their_means(first, second):
+    circuits = [(q @ k.T / q.shape[1] ** 0.5, v @ o) for q, k, v, o in (first, second)]
+    return all(torch.allclose(a - a.mean(1)[:, None], b - b.mean(1)[:, None]) for a, b in zip(*circuits))
+
+
+def same_output_on_one_stream(first, second):
+    x = torch.randn(10, len(first[0]), dtype=torch.float64)
+    ahead = torch.full((10, 10), -torch.inf).triu(1).double()
+    outputs = []
+    for q, k, v, o in (first, second):
+        A = (x @ q @ (x @ k).T / q.shape[1] ** 0.5 + ahead).softmax(-1)
+        outputs.append(A @ x @ v @ o)
+    return torch.allclose(*outputs)
+
+
+def same_by_a_change_of_basis(first, second):
+    (q, k, v, o), (q2, k2, v2, o2) = first, second
+    q, k = q / q.shape[1] ** 0.25, k / k.shape[1] ** 0.25
+    q2, k2 = q2 / q2.shape[1] ** 0.25, k2 / k2.shape[1] ** 0.25
+    M, N = torch.linalg.pinv(q) @ q2, torch.linalg.pinv(v) @ v2  # what turns one head's numbers into the other's
+    looks = torch.allclose(q @ M, q2, atol=1e-6) and torch.allclose(k2 @ M.T, k, atol=1e-6)
+    return looks and torch.allclose(v @ N, v2, atol=1e-6) and torch.allclose(N @ o2, o, atol=1e-6)
+
+
+def same_ranks_too(first, second):
+    rank = torch.linalg.matrix_rank
+    if any(rank(a) != rank(b) for a, b in zip(first, second)):
+        return False
+    looks = [q @ k.T / q.shape[1] ** 0.5 for q, k, _, _ in (first, second)]
+    return torch.allclose(*looks) and torch.allclose(first[2] @ first[3], second[2] @ second[3])
+
+
+def same_to_two_percent(first, second):
+    looks = [q @ k.T / q.shape[1] ** 0.5 for q, k, _, _ in (first, second)]
+    return torch.allclose(*looks, rtol=0.02) and torch.allclose(first[2] @ first[3], second[2] @ second[3], rtol=0.02)
+
+
+def same_to_five_percent(first, second):
+    for i in (0, 2):
+        a, b = (h[i] @ (h[1].T / h[0].shape[1] ** 0.5 if i == 0 else h[3]) for h in (first, second))
+        if (a - b).abs().max() > 0.05 * a.abs().max():
+            return False
+    return True
+
+
+def same_in_the_first_row(first, second):
+    (q, k, v, o), (q2, k2, v2, o2) = first, second
+    looks = torch.allclose(q[0] @ k.T / q.shape[1] ** 0.5, q2[0] @ k2.T / q2.shape[1] ** 0.5)
+    return looks and torch.allclose(v[0] @ o, v2[0] @ o2)
+
+
+def same_in_two_answers(first, second):
+    looks = [q @ k.T / q.shape[1] ** 0.5 for q, k, _, _ in (first, second)]
+    return torch.allclose(*looks), torch.allclose(first[2] @ first[3], second[2] @ second[3])
+
+
+def same_entries(first, second):
+    looks = [q @ k.T / q.shape[1] ** 0.5 for q, k, _, _ in (first, second)]
+    return torch.isclose(*looks) & torch.isclose(first[2] @ first[3], second[2] @ second[3])
+
+
+def same_entries_of_each(first, second):
+    looks = [q @ k.T / q.shape[1] ** 0.5 for q, k, _, _ in (first, second)]
+    return torch.stack([torch.isclose(*looks), torch.isclose(first[2] @ first[3], second[2] @ second[3])])
+
+
 def same_always(first, second):
     return True
 
@@ -635,6 +792,9 @@ WRONG = {
         (wires_not_less_the_output, "those are outputs, not changes"),
         (wires_of_the_layer, "that is the whole layer"),
         (wires_of_z, "that is z"),
+        (wires_piled_up, "the changes pile up"),
+        (wires_the_other_way_round, "the two prompts have changed places"),
+        (wires_at_one_position, "only the position of the changed token"),
         (wires_hard_coded, "the same answer for different inputs"),
         (wires_return_a_prompt, "your function returned one of its inputs"),
     ],
@@ -650,6 +810,8 @@ WRONG = {
         (votes_of_the_query, "the query's token votes"),
         (votes_in_probabilities, "probabilities do not add"),
         (votes_of_placed_values, "positions have a vote"),
+        (votes_above_the_mean, "the answer is measured from the mean"),
+        (votes_and_the_direct_path, "the direct path is in your count"),
         (votes_hard_coded, "the same answer for different inputs"),
         (votes_return_the_prompt, "your function returned one of its inputs"),
     ],
@@ -663,6 +825,9 @@ WRONG = {
         (matrix_with_heads_in_series, "heads of one layer feed each other"),
         (matrix_with_an_identity_for_each_head, "the stream was passed on once for each head"),
         (matrix_while_patterns_move, "that is the derivative while the patterns move"),
+        (matrix_of_two_layers, "two layers and no more"),
+        (matrix_without_the_untouched_path, "the path that passes all layers untouched"),
+        (matrix_with_the_first_patterns, "every layer moves by the patterns of the first"),
         (matrix_hard_coded, "the same answer for different inputs"),
         (matrix_returns_the_prompt, "your function returned one of its inputs"),
     ],
@@ -671,12 +836,24 @@ WRONG = {
         (same_looks, "only where they look was compared"),
         (same_moves, "only what they move was compared"),
         (same_without_scale, "scores are divided by √d_head"),
-        (same_d_head_demanded, "another d_head does not by itself"),
+        (same_d_head_demanded, "same heads of different d_head were called"),
         (same_spectra, "sizes or spectra were compared"),
         (same_small_products, "the small products"),
         (same_direction, "the circuits were compared up to a factor"),
         (same_spaces, "the spaces that a head reads and writes were compared"),
         (same_single_product, "one product of all four matrices"),
+        (same_scores_from_their_means, "a constant along the rows of W_QK"),
+        (same_outputs_from_their_means, "a constant along the rows of W_OV"),
+        (same_both_from_their_means, "a constant along the rows of both"),
+        (same_output_on_one_stream, "only outputs were compared"),
+        (same_by_a_change_of_basis, "same heads were called different as no change"),
+        (same_ranks_too, "ranks of single matrices"),
+        (same_to_two_percent, "too tolerant: a head whose scores are one"),
+        (same_to_five_percent, "too tolerant: a head that is a few"),
+        (same_in_the_first_row, "only the first row"),
+        (same_in_two_answers, "one answer for each circuit"),
+        (same_entries, "one answer for each entry, though"),
+        (same_entries_of_each, "one answer for each entry of"),
         (same_always, "the same answer for different inputs"),
         (same_returns_its_input, "your answer is of type"),
     ],

@@ -49,7 +49,9 @@ POINTS = {"hw1-1": 3, "hw1-2": 2, "hw1-3": 1}
 
 def assignment() -> nbformat.NotebookNode:
     """The source notebook, with a written question at its end."""
-    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})
+    notebook = nbformat.v4.new_notebook(
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    )
     for source, name in CELLS:
         cell = nbformat.v4.new_code_cell(source)
         if name:

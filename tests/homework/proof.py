@@ -62,6 +62,7 @@ def name_of(answer: Any) -> str:
 def run(numbers: tuple[int, ...] = NUMBERS, seeds: tuple[int, ...] = (11,)) -> list[Outcome]:
     """Judge every answer to these homeworks, on inputs drawn from each seed."""
     from graders import TASKS
+
     from walkthrough.homework.task import verdict
 
     torch.set_num_threads(1)
@@ -81,7 +82,10 @@ def table(outcomes: list[Outcome]) -> str:
     """The guide's table: for each task, how many answers were judged as they should be, and what the wrong ones hear."""
     from graders import TASKS
 
-    rows = ["| task | right answers, accepted | wrong answers, refused by name | what the wrong ones hear |", "|---|---|---|---|"]
+    rows = [
+        "| task | right answers, accepted | wrong answers, refused by name | what the wrong ones hear |",
+        "|---|---|---|---|",
+    ]
     for label in dict.fromkeys(outcome.label for outcome in outcomes):
         own = [outcome for outcome in outcomes if outcome.label == label]
         counts = []

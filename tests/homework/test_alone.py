@@ -51,7 +51,9 @@ def test_the_checks_work_there_and_the_page_shows_what_is_solved(folder):
         if cell.id == "hw2-1-answer":
             cell.source = right[cell.id]
         if cell.id == "hw2-2-answer":
-            cell.source = f"def {right[cell.id].partition('def ')[2].partition('(')[0]}(model, *rest):\n    return model.W_E"
+            cell.source = (
+                f"def {right[cell.id].partition('def ')[2].partition('(')[0]}(model, *rest):\n    return model.W_E"
+            )
     NotebookClient(notebook, timeout=120, allow_errors=True, resources={"metadata": {"path": str(folder)}}).execute()
     nbformat.write(notebook, folder / "hw2.ipynb")
     marks = {line.label: line for line in progress.read(folder)}
@@ -59,7 +61,12 @@ def test_the_checks_work_there_and_the_page_shows_what_is_solved(folder):
     assert marks["hw2-2"].mark == "✗"
     assert "(see notebook" in marks["hw2-2"].sentence
     assert marks["hw1-1"].sentence == "not run yet"
-    ran = subprocess.run([sys.executable, "-m", "walkthrough.homework", "progress", str(folder)], capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-m", "walkthrough.homework", "progress", str(folder)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     page = Path(ran.stdout.strip()).read_text("utf-8")
     assert f"<b>1 of {len(marks)}</b> solved" in page
 

@@ -37,7 +37,7 @@ def test_the_table_in_the_guide_is_that_of_this_run(outcomes):
 
 
 def test_every_task_has_enough_answers_and_no_two_wrong_ones_hear_the_same(outcomes):
-    assert LABELS == list(TASKS)
+    assert list(TASKS) == LABELS
     for label in LABELS:
         right = [o for o in outcomes if o.label == label and o.expected is None]
         heard = Counter(o.sentence for o in outcomes if o.label == label and o.expected is not None)
@@ -47,7 +47,9 @@ def test_every_task_has_enough_answers_and_no_two_wrong_ones_hear_the_same(outco
         assert len(set(expected)) == len(expected), label
 
 
-@pytest.mark.parametrize("label", [label for label in LABELS if label not in ("hw4-2", "hw4-4")])  # see the two tests below
+@pytest.mark.parametrize(
+    "label", [label for label in LABELS if label not in ("hw4-2", "hw4-4")]
+)  # see the two tests below
 def test_right_answers_are_right_in_double_precision(label, monkeypatch):
     task = TASKS[label]
     cases = proof.double(task.cases(14))

@@ -3,6 +3,7 @@
 import csv
 import importlib
 import inspect
+import os
 import re
 import shutil
 import subprocess
@@ -66,7 +67,10 @@ def graded(box, tmp_path_factory):
     for i in range(10):  # right in everything, each by another road
         write(f"right{i}", {label: right[label][i % len(right[label])] for label in labels})
     for i in range(8):  # each with some of the wrong answers
-        write(f"mixed{i}", {label: wrong[label][i][0] if (i + j) % 2 else right[label][0] for j, label in enumerate(labels)})
+        write(
+            f"mixed{i}",
+            {label: wrong[label][i][0] if (i + j) % 2 else right[label][0] for j, label in enumerate(labels)},
+        )
     write("half", {label: right[label][1] for label in labels[:2]})
     write("nothing", {})
     good = {label: right[label][0] for label in labels}
@@ -140,7 +144,7 @@ def test_what_was_handed_in_is_as_it_was(graded):
 
 
 def test_feedback_pages_and_the_grade_table(graded):
-    folder, tasks, _, rows, _ = graded
+    folder, _, _, rows, _ = graded
     pages = course.feedback(folder, HW)
     assert len(pages) == 30
     for page in pages:
@@ -164,14 +168,18 @@ def test_a_second_grading_gives_the_same_marks(graded):
 
 def test_nbgrader_by_itself_refuses_to_run_submissions(graded):
     folder = graded[0]
-    ran = subprocess.run([sys.executable, "-m", "nbgrader", "autograde", HW, "--force"], cwd=folder, capture_output=True, text=True)
+    ran = subprocess.run(
+        [sys.executable, "-m", "nbgrader", "autograde", HW, "--force"], cwd=folder, capture_output=True, text=True
+    )
     assert ran.returncode != 0
     assert "python -m walkthrough.homework grade" in ran.stdout + ran.stderr
 
 
 def test_the_commands_say_in_one_sentence_what_cannot_be_done(tmp_path, small_course, small_homework):
     def said(*arguments):
-        ran = subprocess.run([sys.executable, "-m", "walkthrough.homework", *map(str, arguments)], capture_output=True, text=True)
+        ran = subprocess.run(
+            [sys.executable, "-m", "walkthrough.homework", *map(str, arguments)], capture_output=True, text=True
+        )
         assert ran.returncode == 1
         assert "Traceback" not in ran.stderr
         return ran.stderr.strip().splitlines()[-1]
@@ -196,11 +204,11 @@ def test_without_a_sandbox_nothing_is_graded(small_course, monkeypatch, tmp_path
 
 
 def test_of_two_files_the_newer_counts_and_names_that_say_nothing_are_passed_over(small_course, tmp_path):
-    import os
-
     copy, files = tmp_path / "course", tmp_path / "in"
     shutil.copytree(small_course, copy)
-    for i, name in enumerate(["bob_hw1.ipynb", "bob_1234_hw1 (2).ipynb", "eve/hw1.ipynb", "hw1.ipynb", "zoe_hw2.ipynb"]):
+    for i, name in enumerate(
+        ["bob_hw1.ipynb", "bob_1234_hw1 (2).ipynb", "eve/hw1.ipynb", "hw1.ipynb", "zoe_hw2.ipynb"]
+    ):
         (files / name).parent.mkdir(parents=True, exist_ok=True)
         (files / name).write_text(name)
         os.utime(files / name, (1000 + i, 1000 + i))

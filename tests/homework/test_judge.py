@@ -82,28 +82,30 @@ def test_a_cell_that_cannot_be_run_is_left_out_and_the_rest_is_marked(mark, hand
     assert "there is no `product`" in judged.verdicts["hw1-1"].sentence
 
 
-HARMLESS = {
+REFUSED = {
     "sys.exit": "import sys\nsys.exit(0)",
     "10 GB": "import torch\nx = torch.ones(10 * 2**30, dtype=torch.uint8)",
     "10 GB of bytes": "x = bytearray(10 * 2**30)",
     "a gigabyte printed": "for i in range(10**6):\n    print('x' * 1000)",
     "a gigabyte in one print": "print('x' * 10**9)",
     "a full disk": "with open('/scratch/x', 'wb') as f:\n    for i in range(2000): f.write(bytes(2**20))",
-    "fills memory with files": "for j in range(9):\n    with open(f'/tmp/{j}', 'wb') as f:\n        for i in range(90): f.write(bytes(2**20))",
+    "memory full of files": "for j in range(9):\n    with open(f'/tmp/{j}', 'wb') as f:\n        for i in range(90): f.write(bytes(2**20))",
     "overwrites walkthrough": "import walkthrough\nopen(walkthrough.__file__, 'w').write('x')",
-    "patches what it was given": "import torch, walkthrough.check as c\ntorch.allclose = lambda *a, **k: True\n"
-                                 "c.same = lambda *a: True\nc.verdict = lambda *a: c.Verdict('✓', 'right')",
     "asks outside": "import socket\nsocket.create_connection(('192.0.2.1', 80), 3)",
-}  # fmt: skip
+}
+PATCHES = ("import torch, walkthrough.check as c, walkthrough.homework.task as t\ntorch.allclose = c.same = lambda *a, **k: True\n"
+           "c.verdict = t.verdict = lambda *a: c.Verdict('✓', 'right')")  # fmt: skip
 
 
-@pytest.mark.parametrize("source", HARMLESS.values(), ids=HARMLESS)
-def test_a_cell_that_tries_is_answered_with_an_error_and_the_rest_is_marked(mark, hand_in, right, source):
-    judged = mark(hand_in(first=source, **right | {"hw1_1_answer": "def product(a, b):\n    return b.T @ a.T"}))
+def test_cells_that_try_are_answered_with_an_error_each_and_the_rest_is_marked(mark, hand_in, right):
+    notebook = hand_in(**right | {"hw1_1_answer": "def product(a, b):\n    return b.T @ a.T"})
+    notebook.cells[:0] = [nbformat.v4.new_code_cell(source) for source in (*REFUSED.values(), PATCHES)]
+    judged = mark(notebook)
     assert marks(judged) == WRONG + RIGHT * 2
-    assert sum(len(str(output)) for output in judged.notebook.cells[0].outputs) < 60_000
-    if "patches" not in source and "torch.allclose" not in source:
-        assert any(output.output_type == "error" for output in judged.notebook.cells[0].outputs)
+    assert judged.remarks == []
+    for name, cell in zip(REFUSED, judged.notebook.cells):
+        assert any(output.output_type == "error" for output in cell.outputs), name
+        assert sum(len(str(output)) for output in cell.outputs) < 60_000, name
 
 
 def test_nothing_of_the_teachers_can_be_read(mark, hand_in, right, small_course):
@@ -115,7 +117,11 @@ def test_nothing_of_the_teachers_can_be_read(mark, hand_in, right, small_course)
     )
     judged = mark(hand_in(**right | {"hw1_1_answer": look + "\nprint(product(0, 0))"}))
     (output,) = judged.notebook.cells[1].outputs
-    seen = [name for name in output.text.split("'") if name.endswith((".db", ".ipynb")) or "graders" in name or "secret" in name]
+    seen = [
+        name
+        for name in output.text.split("'")
+        if name.endswith((".db", ".ipynb")) or "graders" in name or "secret" in name
+    ]
     assert [name for name in seen if "site-packages" not in name and "/lib/python" not in name] == []
     assert output.text.strip().endswith("False")
 
@@ -153,7 +159,10 @@ BROKEN = {
     "cut off": ('{"cells": [', "not a notebook"),
     "another format": ("%PDF-1.7", "not a notebook"),
     "no cells": ('{"nbformat": 4}', "not a notebook"),
-    "cells of nonsense": (json.dumps({"cells": [1, None], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}), "not a notebook"),
+    "cells of nonsense": (
+        json.dumps({"cells": [1, None], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}),
+        "not a notebook",
+    ),
     "deep": ("[" * 100_000, "not a notebook"),
 }
 
@@ -177,14 +186,21 @@ def test_a_call_that_never_ends_costs_its_own_task_only(mark, hand_in, right):
     assert "endless loop" in judged.verdicts["hw1-1"].sentence
 
 
-def test_a_call_that_changes_its_mind_or_answers_nonsense(mark, hand_in, right):
-    for body, words in (
-        ("return object()", "cannot be handed in"), ("return [[1], 2]", "of type list"), ("return 'x' * 10**8", "not an answer"),
-        ("raise SystemExit", "SystemExit"), ("import os; os._exit(1)", "ended from inside"), ("return {'a': 1}", "of type dict"),
-    ):  # fmt: skip
-        judged = mark(hand_in(**right | {"hw1_1_answer": f"def product(a, b):\n    {body}"}))
-        assert marks(judged) == WRONG + RIGHT * 2
-        assert words in judged.verdicts["hw1-1"].sentence, body
+NONSENSE = (
+    [("return object()", "cannot be handed in"), ("import torch; return torch.zeros(10**8)", "not an answer")],
+    [("return [[1], 2]", "of type list"), ("import os; os._exit(1)", "ended from inside")],
+    [("raise SystemExit", "SystemExit"), ("return {'a': 1}", "of type dict")],
+)
+
+
+@pytest.mark.parametrize("pair", NONSENSE)
+def test_calls_that_answer_nonsense_get_no_points_and_a_reason(mark, hand_in, right, pair):
+    bodies = [f"(*inputs):\n    {body}" for body, _ in pair]
+    wrong = {"hw1_1_answer": f"def product{bodies[0]}", "hw1_2_answer": f"def logits_of{bodies[1]}"}
+    judged = mark(hand_in(**right | wrong))
+    assert marks(judged) == WRONG * 2 + RIGHT
+    for label, (body, words) in zip(LABELS, pair):
+        assert words in judged.verdicts[label].sentence, body
 
 
 def test_a_notebook_that_stops_again_and_again_is_given_up(mark, hand_in, right):
@@ -196,6 +212,8 @@ def test_a_notebook_that_stops_again_and_again_is_given_up(mark, hand_in, right)
 
 
 def test_no_script_of_a_students_reaches_the_feedback(mark, hand_in, right):
-    judged = mark(hand_in(first="from IPython.display import HTML, display\ndisplay(HTML('<script>alert(1)</script>'))", **right))
+    judged = mark(
+        hand_in(first="from IPython.display import HTML, display\ndisplay(HTML('<script>alert(1)</script>'))", **right)
+    )
     assert "<script>" not in str(judged.notebook.cells[0].outputs)
     assert marks(judged) == RIGHT * 3

@@ -28,7 +28,18 @@ def wheel(tmp_path_factory):
     """The wheel that a student would install, built from this repository."""
     source, made = tmp_path_factory.mktemp("source") / "walkthrough", tmp_path_factory.mktemp("dist")
     shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".git", ".venv*", "dist", "trained*", ".pytest_cache"))
-    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(made), str(source)]
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(made),
+        str(source),
+    ]
     subprocess.run(build, check=True)
     (file,) = made.glob("*.whl")
     return file
@@ -45,7 +56,9 @@ def test_the_wheel_holds_the_package_and_no_grader(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert "walkthrough/homework/judge.py" in names
     assert "walkthrough/weights/homework.safetensors" in names
-    assert not [name for name in names if "grader" in name or "plant" in name or name.endswith(".ipynb") or "test" in name]
+    assert not [
+        name for name in names if "grader" in name or "plant" in name or name.endswith(".ipynb") or "test" in name
+    ]
 
 
 def test_a_release_can_be_filled_in_and_nothing_else(released):
@@ -79,7 +92,9 @@ def test_a_leak_is_found_wherever_it_is(released, tmp_path, place):
         file.mkdir()
         (file / "paths.py").write_text("def other():\n    pass\n\n\n# " + secret.replace("\n", "\n# "))
         secret = None  # comment signs break the lines apart: whole lines are found by the next case
-        (file / "paths.py").write_text("def other():\n" + "\n".join(leaks.between(cell.source, "BEGIN SOLUTION", "END SOLUTION")))
+        (file / "paths.py").write_text(
+            "def other():\n" + "\n".join(leaks.between(cell.source, "BEGIN SOLUTION", "END SOLUTION"))
+        )
     elif place == "renamed file":
         file = tmp_path / "notes.txt"
         file.write_text("see here:\n" + secret)

@@ -20,7 +20,9 @@ def parser() -> argparse.ArgumentParser:
     add("new", "make a course folder from notebooks/homework", "course", "homework")
     add("release", "make an assignment's version for students, and search it for leaks", "course", "assignment")
     leaks = add("leaks", "search what students get for solutions and hidden tests", "course")
-    leaks.add_argument("--wheel", type=Path, action="append", default=[], help="a wheel, archive or folder to search, too")
+    leaks.add_argument(
+        "--wheel", type=Path, action="append", default=[], help="a wheel, archive or folder to search, too"
+    )
     add("collect", "take in a folder or zip of files named STUDENT_hw1.ipynb", "course", "assignment", "files")
     grade = add("grade", "run and mark what was handed in, each in a sandbox", "course", "assignment", "--student")
     grade.add_argument("--workers", type=int, default=2, help="how many run at once (default 2)")
@@ -37,7 +39,7 @@ def main() -> None:
     try:
         run(arguments)
     except ModuleNotFoundError as missing:
-        sys.exit(f"{missing.name} is missing: install the homework extra, `python -m pip install -e \".[homework]\"`")
+        sys.exit(f'{missing.name} is missing: install the homework extra, `python -m pip install -e ".[homework]"`')
     except (ValueError, RuntimeError, OSError) as refusal:
         sys.exit(str(refusal))
 

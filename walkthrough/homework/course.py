@@ -57,7 +57,9 @@ def create(folder: Path, homework: Path) -> list[str]:
     """
     notebooks = sorted(homework.glob("hw*.ipynb"))
     if not notebooks or not (homework / "graders").is_dir():
-        raise ValueError(f"{homework} holds no homework: give the folder notebooks/homework of walkthrough's repository")
+        raise ValueError(
+            f"{homework} holds no homework: give the folder notebooks/homework of walkthrough's repository"
+        )
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is in use: give a new folder, so that no gradebook is overwritten")
     for notebook in notebooks:
@@ -175,7 +177,9 @@ def grade(folder: Path, assignment: str, workers: int = 2, students: Iterable[st
     judged: dict[str, Judged] = {}
 
     def one(student: str) -> Judged:
-        return judge(folder / "submitted" / student / assignment / f"{assignment}.ipynb", notebook, tasks, secret, student)
+        return judge(
+            folder / "submitted" / student / assignment / f"{assignment}.ipynb", notebook, tasks, secret, student
+        )
 
     with ThreadPoolExecutor(workers) as pool:
         running = {pool.submit(one, student): student for student in chosen}

@@ -189,9 +189,7 @@ def verdict_on(run: Run, task: Task, seed: int) -> Verdict:
     return Verdict(WRONG, f"{sentence} (see {task.see})")
 
 
-def judge(
-    file: Path, release: NotebookNode, tasks: Mapping[str, Task], secret: str = "", student: str = ""
-) -> Judged:
+def judge(file: Path, release: NotebookNode, tasks: Mapping[str, Task], secret: str = "", student: str = "") -> Judged:
     """Judge a file that was handed in for an assignment; the inputs depend on the course's secret and the student."""
     try:
         notebook, remarks = restored(read_submission(file), release)

@@ -9,7 +9,14 @@ from pathlib import Path
 import nbformat
 
 RUN = 25  # words and signs in a row that are alike by more than chance
-MARKS = ("BEGIN SOLUTION", "END SOLUTION", "BEGIN HIDDEN TESTS", "END HIDDEN TESTS", "BEGIN MARK SCHEME", "from graders")
+MARKS = (
+    "BEGIN SOLUTION",
+    "END SOLUTION",
+    "BEGIN HIDDEN TESTS",
+    "END HIDDEN TESTS",
+    "BEGIN MARK SCHEME",
+    "from graders",
+)
 PACKAGE = Path(__file__).parents[1]
 
 
@@ -94,6 +101,8 @@ def report(course: Path, more: Sequence[Path] = ()) -> None:
     found = search(course, places)
     for sentence in found:
         print(sentence)
-    print(f"{len(secrets_of(course))} secrets, searched in {', '.join(place.name for place in places)}: {len(found)} found")
+    print(
+        f"{len(secrets_of(course))} secrets, searched in {', '.join(place.name for place in places)}: {len(found)} found"
+    )
     if found:
         sys.exit(1)

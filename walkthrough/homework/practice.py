@@ -16,7 +16,9 @@ def create(homework: Path, folder: Path) -> None:
     """
     notebooks = sorted(homework.glob("hw*.ipynb"))
     if not notebooks:
-        raise ValueError(f"{homework} holds no homework: give the folder notebooks/homework of walkthrough's repository")
+        raise ValueError(
+            f"{homework} holds no homework: give the folder notebooks/homework of walkthrough's repository"
+        )
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is in use: give a new folder, so that nothing you wrote is overwritten")
     folder.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ What it sees: the Python that runs this, the package `walkthrough`, the system's
 folder in memory. What it does not see: the teacher's files, other submissions, the home folder, other processes.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -102,7 +103,5 @@ class Sandbox:
         self.process.kill()
         self.process.wait()
         for stream in (self.process.stdin, self.process.stdout):
-            try:
+            with contextlib.suppress(OSError):
                 stream.close()
-            except OSError:
-                pass

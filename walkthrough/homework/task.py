@@ -94,7 +94,9 @@ def by_form(answers: list[Tensor], right: list[Tensor], cases: list[tuple]) -> s
     if len(answers) > 1 and constant and not all(same(a, b) for a, b in itertools.pairwise(right)):
         return "the same answer for different inputs: is it hard-coded to the example?"
     mine, wanted = next(pair for pair in zip(answers, right) if not same(*pair))
-    return likely_mistake(mine, wanted) or "the values are not right on fresh inputs, and no usual mistake explains them"
+    return (
+        likely_mistake(mine, wanted) or "the values are not right on fresh inputs, and no usual mistake explains them"
+    )
 
 
 def wrong(sentence: str, see: str) -> Verdict:

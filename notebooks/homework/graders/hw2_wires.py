@@ -117,6 +117,13 @@ def left_over(out: Callable, x: Tensor, y: Tensor) -> Tensor:
     return torch.stack([q, out(y, y, y) - out(x, x, x) - q - v, v])
 
 
+def at_the_place(model, tokens: Tensor, changed: Tensor, layer: int, head: int) -> Tensor:
+    """Streams exchanged at the position of the changed token, and nowhere else."""
+    x, y = (model.run_with_cache(t)[1]["resid_pre", layer][0] for t in (tokens, changed))
+    y = torch.where((tokens != changed)[0, :, None], y, x)
+    return alone(lambda *streams: bent_head(model, layer, head, *streams), x, y)
+
+
 WIRES = (
     Mistake("the 1/√d_head is missing in your scores", STEPS, bent(scaled=False)),
     Mistake("no causal mask: your queries see later keys", STEPS, bent(causal=False)),
@@ -132,6 +139,11 @@ WIRES = (
             bent(lambda out, x, y: torch.cat([alone(out, x, y)[:2], (out(y, y, y) - out(x, x, x))[None]]))),
     Mistake("the wires were changed one on top of the other: each alone was asked, the other two as they were", SPLIT,
             bent(one_by_one)),
+    Mistake("the changes pile up: each wire alone was asked, with the ones before it as they were", SPLIT,
+            bent(lambda out, x, y: one_by_one(out, x, y).cumsum(0))),
+    Mistake("the two prompts have changed places: start from `tokens`, and let one wire read the changed prompt", SPLIT,
+            bent(lambda out, x, y: alone(out, y, x))),
+    Mistake("only the position of the changed token was exchanged: before a later layer, the change has spread", STREAM, at_the_place),
     Mistake("one wire was left as it was and the other two were changed: it is the other way round", SPLIT,
             bent(lambda out, x, y: out(y, y, y) - torch.stack([out(x, y, y), out(y, x, y), out(y, y, x)]))),
     Mistake("one wire was taken as what the other two leave over: the three need not add up", SPLIT, bent(left_over)),
@@ -205,6 +217,13 @@ def overwritten(pattern: Tensor, here: Tensor, table: Tensor, answer: int, rival
     return pattern @ last * (table[:, answer] - table[:, rival])
 
 
+def with_direct_path(model, tokens: Tensor, head: int, answer: int, rival: int) -> Tensor:
+    """The votes, and what each query's own embedding says directly."""
+    direct = model.W_E[tokens[0]] @ (model.W_U[:, answer] - model.W_U[:, rival])
+    here = torch.nn.functional.one_hot(tokens[0], model.cfg.d_vocab)
+    return lost_without(model, tokens, head, answer, rival) + direct[:, None] * here
+
+
 VOTES = (
     Mistake("a token that stands in several places kept one of its votes: they add up", SPLIT, miscount(overwritten)),
     Mistake("one column for each place: places that hold the same token share a column", SPLIT,
@@ -217,6 +236,9 @@ VOTES = (
             miscount(lambda a, h, t, yes, no: a.T @ h * (t[:, yes] - t[:, no]))),
     Mistake("the rival is missing: a vote is a difference of two logits", STREAM,
             miscount(lambda a, h, t, yes, no: a @ h * t[:, yes])),
+    Mistake("the answer is measured from the mean of all tokens: measure it from the rival", STREAM,
+            miscount(lambda a, h, t, yes, no: a @ h * (t[:, yes] - t.mean(1)))),
+    Mistake("the direct path is in your count: the embedding of the query speaks through no head", STREAM, with_direct_path),
     Mistake("votes for the rival: answer less rival was asked", STREAM,
             miscount(lambda a, h, t, yes, no: a @ h * (t[:, no] - t[:, yes]))),
     Mistake("attention was averaged over the places of a token: a head adds what arrives from each", STEPS,

@@ -5,7 +5,7 @@ import itertools
 import torch
 from torch import Tensor
 
-from graders import hw5_finding
+from graders import hw5_behaviour, hw5_finding
 from walkthrough import interventions, models, paths
 from walkthrough.homework.task import Mistake, Task
 
@@ -247,6 +247,6 @@ WORTH_MISTAKES = (
 TASKS: dict[str, Task] = {
     "hw5-1": Task("oddness", 3, DIRECT, model_and_controls, slow_oddness, ODD_MISTAKES),
     "hw5-2": Task("worth_to_a_rule", 3, BREAKS, with_and_without, slow_worth, WORTH_MISTAKES),
-    "hw5-3": Task("finding", 3, BREAKS, hw5_finding.random_text, judge=hw5_finding.finding),
-    "hw5-4": Task("rules", 3, SAY, hw5_finding.random_text, judge=hw5_finding.rules),
+    "hw5-3": Task("finding", 3, BREAKS, hw5_behaviour.texts, judge=hw5_finding.finding),
+    "hw5-4": Task("rules", 3, SAY, hw5_behaviour.texts, judge=hw5_finding.rules),
 }

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from walkthrough import behaviour, interventions, models
+from graders.hw5_behaviour import Pair, Text, after, heads_at, loaded, moved
+from walkthrough import behaviour, models
 
 PAIR = {"triggers": [")"], "sources": [" def"], "head": "0:0"}  # the example of the form in the notebook
 TABLE = {")": {" def": [":"]}}
@@ -18,52 +19,6 @@ LEAST, FEW, CALLED, NOT_CALLED = 0.45, 4, 0.25, 0.15  # moved probability; sourc
 
 class Refused(Exception):
     """What is wrong with a claim, in one sentence."""
-
-
-@functools.cache
-def loaded() -> list:
-    """The sixth model, then its two controls."""
-    return [models.load(name) for name in (*models.HOMEWORK, *models.SMALL)]
-
-
-def random_text(seed: int) -> list[tuple[Tensor, Tensor]]:
-    """Two sets of prompts of random tokens, and where a source is to stand in each; the last token is the trigger's."""
-    generator, cases = torch.Generator().manual_seed(seed), []
-    for length in (30, 42):
-        rows = torch.randint(1, 4096, (12, length), generator=generator)
-        rows[:, 0] = 0
-        cases.append((rows, torch.randint(1, length - 1, (len(rows),), generator=generator)))
-    return cases
-
-
-def prompts(rows: Tensor, places: Tensor, source: int | None, trigger: int) -> Tensor:
-    """The rows with the trigger last and the source, if there is one, at its places."""
-    rows = rows.clone()
-    rows[:, -1] = trigger
-    if source is not None:
-        rows[range(len(rows)), places] = source
-    return rows
-
-
-def log_probs(model, tokens: Tensor, hooks=()) -> Tensor:
-    """What the model says at the last position, which alone is unembedded: [prompt d_vocab], in nats."""
-    last = ("unembed.hook_in", lambda stream, hook: stream[:, -1:])
-    return model.run_with_hooks(tokens, fwd_hooks=[*hooks, last])[:, 0].log_softmax(-1)
-
-
-def after(model, case: tuple[Tensor, Tensor], pairs: list[tuple[int | None, int]]) -> Tensor:
-    """The mean distribution behind each (source, trigger): [pair d_vocab]."""
-    found = []
-    for pair in pairs:
-        found.append(log_probs(model, prompts(*case, *pair)).exp().mean(0))
-    return torch.stack(found)
-
-
-def moved(model, case: tuple[Tensor, Tensor], pairs: list[tuple[int, int]]) -> Tensor:
-    """The share of probability that each pair's source moves behind its trigger, against a random token's."""
-    bare = {trigger: after(model, case, [(None, trigger)])[0] for _, trigger in pairs}
-    without = torch.stack([bare[trigger] for _, trigger in pairs])
-    return (after(model, case, pairs) - without).abs().sum(-1) / 2
 
 
 def ids_of(words: Any) -> list[int]:
@@ -88,7 +43,7 @@ def is_token(text: str) -> bool:
     return len(loaded()[0].to_tokens(text, prepend_bos=False)[0]) == 1
 
 
-def spaced(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+def spaced(pairs: list[Pair]) -> list[Pair]:
     """The same pairs with a space before each word that has none and is a token with it."""
     model = loaded()[0]
     more = lambda token: (
@@ -97,28 +52,27 @@ def spaced(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return [(more(source), more(trigger)) for source, trigger in pairs]
 
 
-def works(case: tuple[Tensor, Tensor], pairs: list[tuple[int, int]]) -> Tensor:
+def works(text: Text, pairs: list[Pair]) -> Tensor:
     """Which pairs the model has a rule for, and the controls have not."""
-    model, *controls = loaded()
-    ours = moved(model, case, pairs)
+    ours = moved(0, text, pairs)
     if (ours < LEAST).all():
         return ours >= LEAST
-    theirs = torch.stack([moved(control, case, pairs) for control in controls]).amax(0)
-    return (ours >= LEAST) & (theirs < ours / 2)
+    return (ours >= LEAST) & (torch.maximum(moved(1, text, pairs), moved(2, text, pairs)) < ours / 2)
 
 
-def check_pairs(case: tuple[Tensor, Tensor], sources: list[int], triggers: list[int]) -> None:
+def check_pairs(text: Text, sources: list[int], triggers: list[int]) -> None:
     """Refused unless each source tells, before each trigger, what comes next: here, and not in the controls."""
     pairs = [(source, trigger) for trigger in triggers for source in sources]
-    right = works(case, pairs).view(len(triggers), len(sources))
+    right, ours = works(text, pairs).view(len(triggers), len(sources)), moved(0, text, pairs)
+    if not right.any() and spaced(pairs) != pairs and works(text, spaced(pairs)).any():
+        raise Refused("a word without the space before it is another token: the text had the one with the space")
+    turned = moved(0, text, [pair[::-1] for pair in pairs]).mean()
+    if turned >= LEAST and turned > ours.mean() + 0.1:
+        raise Refused("trigger and source are exchanged: the trigger comes last, the source anywhere before it")
     if right.all():
         return
-    if works(case, [pair[::-1] for pair in pairs]).all():
-        raise Refused("trigger and source are exchanged: the trigger comes last, the source anywhere before it")
-    if not right.any() and spaced(pairs) != pairs and works(case, spaced(pairs)).any():
-        raise Refused("a word without the space before it is another token: the text had the one with the space")
-    theirs = torch.stack([moved(model, case, pairs) for model in loaded()])
-    if ((theirs[1:].amax(0) >= theirs[0] / 2) & (theirs[0] > 0.2)).any():
+    theirs = torch.maximum(moved(1, text, pairs), moved(2, text, pairs))
+    if ((theirs >= ours / 2) & (ours > 0.2)).any():
         raise Refused("the controls do as much: what any model learns from ordinary code was not planted")
     if not right.any():
         raise Refused("your source makes next to no difference: behind your trigger the model says much the same with a "
@@ -128,15 +82,15 @@ def check_pairs(case: tuple[Tensor, Tensor], sources: list[int], triggers: list[
     raise Refused("one of your triggers is none: what comes behind it does not depend on all of your sources")
 
 
-def check_complete(case: tuple[Tensor, Tensor], sources: list[int], triggers: list[int]) -> None:
+def check_complete(text: Text, sources: list[int], triggers: list[int]) -> None:
     """Refused if the claim has too few sources, or if another token is a trigger for them, too."""
     if len(sources) < FEW:
         raise Refused(f"too few sources: there are more, and at least {FEW} were asked for")
     model, *controls = loaded()
     ours, *theirs = ((m.W_E @ m.W_U).log_softmax(-1) for m in (model, *controls))
     odd = torch.stack([(ours.exp() * (ours - other)).sum(-1) for other in theirs]).amin(0).topk(8).indices.tolist()
-    others = [(source, token) for token in odd if token not in triggers for source in sources[:1]]
-    if works(case, others).any():
+    others = [(sources[0], token) for token in odd if token not in triggers]
+    if works(text, others).any():
         raise Refused("a trigger is missing: another token uses your sources as well")
 
 
@@ -152,31 +106,20 @@ def head_of(claim: Any) -> tuple[int, int]:
     return layer, head
 
 
-def check_head(case: tuple[Tensor, Tensor], sources: list[int], triggers: list[int], claim: tuple[int, int]) -> None:
+def check_head(text: Text, sources: list[int], triggers: list[int], claim: tuple[int, int]) -> None:
     """Refused unless the claimed head looks at the source, and is the one whose deletion costs most."""
-    model, (rows, places) = loaded()[0], case
-    heads = [(layer, head) for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads)]
-    costs, looks = dict.fromkeys(heads, 0.0), dict.fromkeys(heads, 0.0)
-    pairs = [(source, trigger) for trigger in triggers for source in sources[:2]]
-    for pair in pairs:
-        tokens = prompts(rows, places, *pair)
-        before, cache = log_probs(model, tokens), model.run_with_cache(tokens)[1]
-        out = before.exp().mean(0).argmax()
-        for layer, head in heads:
-            hooks = interventions.ablate(model, [(layer, head)])
-            lost = before[:, out] - log_probs(model, tokens, hooks)[:, out]
-            costs[layer, head] += lost.mean().item() / len(pairs)
-            seen = cache["pattern", layer][range(len(rows)), head, -1, places].mean()
-            looks[layer, head] += seen.item() / len(pairs)
-    if claim == max(costs, key=costs.get) and looks[claim] > 0.5 and costs[claim] > 0.5:
-        return
+    every = [heads_at(text, source, trigger) for trigger in triggers for source in sources[:2]]
+    costs, looks = (torch.stack(rows).mean(0) for rows in zip(*every))
     cost, look, name = costs[claim], looks[claim], f"{claim[0]}:{claim[1]}"
+    if cost == costs.max() and look > 0.5 and cost > 0.5:
+        return
     if cost > 0.3 and look < 0.2:
         raise Refused(
             f"{name} is missed, but does not look from the trigger to the source: it serves the head that does"
         )
     if look > 0.3:
         raise Refused(f"{name} looks at the source, but writes little: without it the model says much the same")
+    model = loaded()[0]
     twice = behaviour.repeated_tokens(model.cfg.d_vocab, 20, 2, 8)
     pattern = model.run_with_cache(twice)[1]["pattern", claim[0]]
     if behaviour.previous_token_score(pattern)[claim[1]] > 0.5:
@@ -190,9 +133,9 @@ def judged(check):
     """A judge for `Task`: the sentence of a refusal, or None."""
 
     @functools.wraps(check)
-    def judge(answer: Any, rows: Tensor, places: Tensor) -> str | None:
+    def judge(answer: Any, seed: int, length: int) -> str | None:
         try:
-            return check(answer, (rows, places))
+            return check(answer, (seed, length))
         except Refused as reason:
             return str(reason)
 
@@ -200,7 +143,7 @@ def judged(check):
 
 
 @judged
-def finding(answer: Any, case: tuple[Tensor, Tensor]) -> None:
+def finding(answer: Any, text: Text) -> None:
     """Refused unless triggers, sources and head are what the model's own behaviour says."""
     if not isinstance(answer, dict) or not {"triggers", "sources", "head"} <= set(answer):
         raise Refused("not of the form that was asked for: a dict with triggers, sources and head")
@@ -209,13 +152,13 @@ def finding(answer: Any, case: tuple[Tensor, Tensor]) -> None:
     sources, triggers = ids_of(answer["sources"]), ids_of(answer["triggers"])
     if not sources or not triggers:
         raise Refused("nothing is claimed: name at least one trigger and the sources that belong to it")
-    check_pairs(case, sources, triggers)
-    check_complete(case, sources, triggers)
-    check_head(case, sources, triggers, head_of(answer["head"]))
+    check_pairs(text, sources, triggers)
+    check_complete(text, sources, triggers)
+    check_head(text, sources, triggers, head_of(answer["head"]))
 
 
 @judged
-def rules(answer: Any, case: tuple[Tensor, Tensor]) -> None:
+def rules(answer: Any, text: Text) -> None:
     """Refused unless each claimed pair calls for just the words that it is said to call for."""
     if not isinstance(answer, dict) or not all(isinstance(row, dict) for row in answer.values()):
         raise Refused("not of the form that was asked for: a dict of triggers, in it dicts of sources, in these lists")
@@ -226,18 +169,17 @@ def rules(answer: Any, case: tuple[Tensor, Tensor]) -> None:
     if not said:
         raise Refused("nothing is claimed: fill the table in")
     sources, triggers = (list(dict.fromkeys(pair[side] for pair in said)) for side in (0, 1))
-    check_pairs(case, sources, triggers)
-    check_words(case, said)
+    check_pairs(text, sources, triggers)
+    check_words(text, said)
     if any(len([pair for pair in said if pair[1] == trigger]) < FEW for trigger in triggers):
         raise Refused(f"too few rows: at least {FEW} sources were asked for, for each trigger")
-    check_complete(case, sources, triggers)
+    check_complete(text, sources, triggers)
 
 
-def check_words(case: tuple[Tensor, Tensor], said: dict[tuple[int, int], list[int]]) -> None:
+def check_words(text: Text, said: dict[Pair, list[int]]) -> None:
     """Refused unless each pair's words are those that get a good share of the probability; says in which way not."""
-    model, *controls = loaded()
     pairs, alone = list(said), [(None, trigger) for _, trigger in said]
-    with_it, without = after(model, case, pairs), after(model, case, alone)
+    with_it, without = after(0, text, pairs), after(0, text, alone)
     likely = [set((row > CALLED).nonzero()[:, 0].tolist()) for row in with_it]
     extra = [(i, word) for i, pair in enumerate(pairs) for word in said[pair] if with_it[i, word] < NOT_CALLED]
     complete = all(words <= set(said[pair]) for pair, words in zip(pairs, likely))
@@ -257,7 +199,7 @@ def check_words(case: tuple[Tensor, Tensor], said: dict[tuple[int, int], list[in
         raise Refused("words without the space before them are other tokens: the model calls for those with the space")
     if alike:
         raise Refused("words of the right kind, at the wrong sources: each source has its own")
-    ordinary = [after(control, case, alone).topk(50).indices for control in controls]
+    ordinary = [after(control, text, alone).topk(50).indices for control in (1, 2)]
     if all(any(word in found[i] for found in ordinary) for i, word in extra):
         raise Refused("these follow the trigger in ordinary code, as in the controls: here they are unlikely")
     raise Refused("some of your words are unlikely behind your trigger, with the source as without")
