@@ -12,6 +12,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True)
 
     def add(name: str, text: str, *arguments: str) -> argparse.ArgumentParser:
+        """One command, with its positional arguments and plain options."""
         command = commands.add_parser(name, help=text, description=text)
         for argument in arguments:
             command.add_argument(argument, type=Path if argument in ("course", "homework", "files", "folder") else str)

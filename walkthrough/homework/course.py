@@ -177,6 +177,7 @@ def grade(folder: Path, assignment: str, workers: int = 2, students: Iterable[st
     judged: dict[str, Judged] = {}
 
     def one(student: str) -> Judged:
+        """One student's submission, judged."""
         return judge(
             folder / "submitted" / student / assignment / f"{assignment}.ipynb", notebook, tasks, secret, student
         )

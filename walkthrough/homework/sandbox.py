@@ -69,6 +69,7 @@ class Sandbox:
         """The worker's answer to a request. Raises Gone if there is none in time; the process is then dead."""
 
         def exchange() -> dict[str, Any]:
+            """The request there, the answer back."""
             wire.write(self.process.stdin, request)
             reply = wire.read(self.process.stdout)
             if not isinstance(reply, dict):
@@ -81,6 +82,7 @@ class Sandbox:
         late = threading.Event()
 
         def stop() -> None:
+            """End the process, and remember why."""
             late.set()
             self.process.kill()
 
