@@ -232,13 +232,12 @@ def wires_hard_coded(model, tokens, changed, layer, head):
     model = models.load("two-layer")
     tokens, changed = (model.to_tokens(f"load(path)\nsave({word})\nload(path)\n") for word in ("path", "file"))
     old, new = (model.run_with_cache(t)[1] for t in (tokens, changed))
-    head = behaviour.previous_token_score(old["pattern", 0]).argmax().item()
     answers = []
     for letter in "qkv":
         hook = (f"blocks.0.attn.hook_{letter}", lambda x, hook: new[hook.name])
         with model.hooks(fwd_hooks=[hook]):
             z = model.run_with_cache(tokens)[1]["z", 0]
-        answers.append((z - old["z", 0])[0, :, head] @ model.W_O[0, head])
+        answers.append((z - old["z", 0])[0, :, 0] @ model.W_O[0, 0])
     return torch.stack(answers)
 
 

@@ -149,6 +149,51 @@ def votes_of_the_destination(model, tokens, position, answer, rival):
     return torch.cat([direct, pattern[:, position] * (here @ (model.W_V[0] @ model.W_O[0]) @ towards)[:, None]])
 
 
+def votes_relative_to_bos(model, tokens, position, answer, rival):
+    towards = model.W_U[:, answer] - model.W_U[:, rival]
+    pattern = model.run_with_cache(tokens[None])[1]["pattern", 0][0, :, position]
+    says = model.W_E[tokens] @ model.W_V[0] @ model.W_O[0] @ towards
+    table = torch.zeros(1 + model.cfg.n_heads, len(tokens))
+    table[0, position] = model.W_E[tokens[position]] @ towards
+    table[1:] = pattern * (says - says[:, :1])  # attention is taken from `<BOS>`, which says the rest
+    table[1:, 0] = says[:, 0]
+    return table
+
+
+def votes_direct_first(model, tokens, position, answer, rival):
+    towards = model.W_U[:, answer] - model.W_U[:, rival]
+    pattern = model.run_with_cache(tokens[None])[1]["pattern", 0][0]
+    table = torch.zeros(1 + model.cfg.n_heads, len(tokens))
+    table[0, 0] = model.W_E[tokens[position]] @ towards
+    table[1:] = pattern[:, position] * (model.W_E[tokens] @ model.W_V[0] @ model.W_O[0] @ towards)
+    return table
+
+
+def votes_direct_of_each(model, tokens, position, answer, rival):
+    towards = model.W_U[:, answer] - model.W_U[:, rival]
+    pattern = model.run_with_cache(tokens[None])[1]["pattern", 0][0]
+    heads = pattern[:, position] * (model.W_E[tokens] @ model.W_V[0] @ model.W_O[0] @ towards)
+    return torch.cat([(model.W_E[tokens] @ towards)[None], heads])
+
+
+def votes_all_at_the_end(model, tokens, position, answer, rival):
+    towards = model.W_U[:, answer] - model.W_U[:, rival]
+    pattern = model.run_with_cache(tokens[None])[1]["pattern", 0][0]
+    table = torch.zeros(1 + model.cfg.n_heads, len(tokens))
+    table[0, -1] = model.W_E[tokens[-1]] @ towards
+    table[1:] = pattern[:, -1] * (model.W_E[tokens] @ model.W_V[0] @ model.W_O[0] @ towards)
+    return table
+
+
+def votes_against_the_mean(model, tokens, position, answer, rival):
+    towards = model.W_U[:, answer] - model.W_U.mean(1)
+    pattern = model.run_with_cache(tokens[None])[1]["pattern", 0][0]
+    table = torch.zeros(1 + model.cfg.n_heads, len(tokens))
+    table[0, position] = model.W_E[tokens[position]] @ towards
+    table[1:] = pattern[:, position] * (model.W_E[tokens] @ model.W_V[0] @ model.W_O[0] @ towards)
+    return table
+
+
 def votes_unmasked(model, tokens, position, answer, rival):
     placed = model.W_E[tokens] + model.W_pos[: len(tokens)]
     scores = (placed @ model.W_Q[0]) @ (placed @ model.W_K[0]).mT / model.cfg.d_head**0.5
@@ -221,8 +266,9 @@ def best_with_searches(model, head, tokens, k):
     for s in tokens.tolist():
         odds, destinations = searches.column_entries(qk, s, len(model.W_E))
         moved, outs = searches.row_entries(above, s, len(model.W_E))
-        i = next(i for i, d in enumerate(destinations.tolist()) if d in allowed)
         j = next(j for j, o in enumerate(outs.tolist()) if o in allowed)
+        fit = [i for i, d in enumerate(destinations.tolist()) if d in allowed]
+        i = fit[0] if moved[j] > 0 else fit[-1]
         rows.append((-(odds[i].sigmoid() * moved[j]).item(), s, destinations[i].item(), outs[j].item()))
     return torch.tensor(sorted(rows))[:k, 1:].round().long()
 
@@ -263,10 +309,10 @@ def best_by_log_odds(model, head, tokens, k):
 
 def best_without_loss(model, head, tokens, k):
     qk, ov = circuits.qk_circuit(model, 0, head).AB, circuits.centred(circuits.ov_circuit(model, 0, head)).AB
-    looks, d = (qk - qk[:, :1]).sigmoid()[tokens][:, tokens].max(0)
-    moved, o = ov[tokens][:, tokens].max(1)
-    top = (looks * moved).topk(k).indices
-    return torch.stack([tokens[top], tokens[d[top]], tokens[o[top]]], 1)
+    cube = einsum((qk - qk[:, :1]).sigmoid()[tokens][:, tokens], ov[tokens][:, tokens], "d s, s o -> s d o")
+    value, at = cube.flatten(1).max(1)
+    top, n = value.topk(k).indices, len(tokens)
+    return torch.stack([tokens[top], tokens[at[top] // n], tokens[at[top] % n]], 1)
 
 
 def best_uncentred(model, head, tokens, k):
@@ -282,10 +328,58 @@ def best_tied(model, head, tokens, k):
     qk = circuits.qk_circuit(model, 0, head).AB
     ov = model.W_E @ model.W_V[0, head] @ model.W_O[0, head] @ model.W_E.T
     ov = ov - ov.mean(1, keepdim=True)
-    looks, d = (qk - qk[:, :1]).sigmoid()[tokens][:, tokens].max(0)
-    moved, o = (ov - ov[0])[tokens][:, tokens].max(1)
+    cube = einsum((qk - qk[:, :1]).sigmoid()[tokens][:, tokens], (ov - ov[0])[tokens][:, tokens], "d s, s o -> s d o")
+    value, at = cube.flatten(1).max(1)
+    top, n = value.topk(k).indices, len(tokens)
+    return torch.stack([tokens[top], tokens[at[top] // n], tokens[at[top] % n]], 1)
+
+
+def best_without_itself(model, head, tokens, k):
+    qk, ov = circuits.qk_circuit(model, 0, head).AB, circuits.centred(circuits.ov_circuit(model, 0, head)).AB
+    cube = einsum((qk - qk[:, :1]).sigmoid(), ov - ov[0], "d s, s o -> s d o")[tokens][:, tokens][:, :, tokens]
+    for i in range(len(tokens)):
+        cube[i, :, i] = -1e9  # a skip-trigram's out is another token than its source
+    value, at = cube.flatten(1).max(1)
+    top = value.topk(k).indices
+    return torch.stack([tokens[top], tokens[at[top] // len(tokens)], tokens[at[top] % len(tokens)]], 1)
+
+
+def best_of_two_tokens(model, head, tokens, k):
+    qk, ov = circuits.qk_circuit(model, 0, head).AB, circuits.centred(circuits.ov_circuit(model, 0, head)).AB
+    cube = einsum((qk - qk[:, :1]).sigmoid(), ov - ov[0], "d s, s o -> s d o")[tokens][:, tokens][:, :, tokens]
+    cube[range(len(tokens)), range(len(tokens))] = -1e9
+    value, at = cube.flatten(1).max(1)
+    top = value.topk(k).indices
+    return torch.stack([tokens[top], tokens[at[top] // len(tokens)], tokens[at[top] % len(tokens)]], 1)
+
+
+def best_keenest(model, head, tokens, k):
+    qk, ov = circuits.qk_circuit(model, 0, head), circuits.centred(circuits.ov_circuit(model, 0, head))
+    looks, d = (qk.AB - qk.AB[:, :1]).sigmoid()[tokens][:, tokens].max(0)
+    moved, o = (ov.AB - ov.AB[0])[tokens][:, tokens].max(1)
     top = (looks * moved).topk(k).indices
     return torch.stack([tokens[top], tokens[d[top]], tokens[o[top]]], 1)
+
+
+def best_seeing_itself(model, head, tokens, k):
+    E, scale = model.W_E, model.cfg.d_head**0.5
+    q, keys = E[tokens] @ model.W_Q[0, head], E @ model.W_K[0, head]
+    source, bos, own = q @ keys[tokens].T / scale, q @ keys[0] / scale, (q * keys[tokens]).sum(1) / scale
+    looks = torch.stack([source, bos[:, None].expand_as(source), own[:, None].expand_as(source)]).softmax(0)[0]
+    said = E @ model.W_V[0, head] @ model.W_O[0, head] @ model.W_U
+    moved = said[tokens] - said[0]
+    moved = (moved - moved.mean(1, keepdim=True))[:, tokens]
+    value, at = einsum(looks, moved, "d s, s o -> s d o").flatten(1).max(1)
+    top = value.topk(k).indices
+    return torch.stack([tokens[top], tokens[at[top] // len(tokens)], tokens[at[top] % len(tokens)]], 1)
+
+
+def best_of_all_outs(model, head, tokens, k):
+    qk, ov = circuits.qk_circuit(model, 0, head).AB, circuits.centred(circuits.ov_circuit(model, 0, head)).AB
+    cube = einsum((qk - qk[:, :1]).sigmoid(), ov - ov[0], "d s, s o -> s d o")[tokens][:, tokens]
+    value, at = cube.flatten(1).max(1)
+    top = value.topk(k).indices
+    return torch.stack([tokens[top], tokens[at[top] // ov.shape[1]], at[top] % ov.shape[1]], 1)
 
 
 def best_of_whole_cube(model, head, tokens, k):
@@ -298,10 +392,12 @@ def best_of_whole_cube(model, head, tokens, k):
 
 def best_places(model, head, tokens, k):
     qk, ov = circuits.qk_circuit(model, 0, head), circuits.centred(circuits.ov_circuit(model, 0, head))
-    looks, d = (qk.AB - qk.AB[:, :1]).sigmoid()[tokens][:, tokens].max(0)
-    moved, o = (ov.AB - ov.AB[0])[tokens][:, tokens].max(1)
-    top = (looks * moved).topk(k).indices
-    return torch.stack([top, d[top], o[top]], 1)
+    cube = einsum(
+        (qk.AB - qk.AB[:, :1]).sigmoid()[tokens][:, tokens], (ov.AB - ov.AB[0])[tokens][:, tokens], "d s, s o -> s d o"
+    )
+    value, at = cube.flatten(1).max(1)
+    top, n = value.topk(k).indices, len(tokens)
+    return torch.stack([top, at[top] // n, at[top] % n], 1)
 
 
 def best_hard_coded(model, head, tokens, k):
@@ -400,6 +496,66 @@ def forced_once(raised, known):
                     if not known[d, o] and known[d, p] and known[e, o] and known[e, p]:
                         table[d, o] = raised[d, p] * raised[e, o] / raised[e, p]
     return table
+
+
+def forced_twice(raised, known):
+    table, has = raised.clone(), known.clone()
+    for _ in range(2):
+        before, had = table.clone(), has.clone()
+        for d, o in (~had).nonzero().tolist():
+            corners = (had[:, [o]] & had[[d]] & had).nonzero().tolist()
+            if corners:
+                e, p = corners[0]
+                table[d, o], has[d, o] = before[d, p] * before[e, o] / before[e, p], True
+    return table
+
+
+def forced_row_by_row(raised, known):
+    table, has = raised.clone(), known.clone()
+    for d in range(len(table)):
+        for e in range(len(table)):
+            shared = has[d] & has[e]
+            if shared.any():
+                ratio = table[d, shared][0] / table[e, shared][0]
+                new = has[e] & ~has[d]
+                table[d, new] = table[e, new] * ratio
+                has[d] = has[d] | has[e]
+    return table
+
+
+def forced_in_place(raised, known):
+    table, has = raised.clone(), known.clone()
+    for d in range(len(table)):
+        for o in range(table.shape[1]):
+            corners = (has[:, [o]] & has[[d]] & has).nonzero().tolist()
+            if corners and not has[d, o]:
+                e, p = corners[0]
+                table[d, o], has[d, o] = table[d, p] * table[e, o] / table[e, p], True
+    return table
+
+
+def forced_from_one_start(raised, known):
+    start = known.any(1).int().argmax().item()
+    shares, moved = {start: 1.0}, {}
+    for _ in range(known.numel()):
+        for d, o in known.nonzero().tolist():
+            if d in shares and o not in moved:
+                moved[o] = raised[d, o].item() / shares[d]
+            if o in moved and d not in shares:
+                shares[d] = raised[d, o].item() / moved[o]
+    table = raised.clone()
+    for d, share in shares.items():
+        for o, what in moved.items():
+            table[d, o] = share * what
+    return table
+
+
+def forced_by_least_squares(raised, known):
+    left, weight = torch.ones(len(raised)).double(), known.double()
+    for _ in range(400):
+        right = (left[:, None] * raised * weight).sum(0) / (left[:, None] ** 2 * weight).sum(0).clamp_min(1e-9)
+        left = (right * raised * weight).sum(1) / (right**2 * weight).sum(1).clamp_min(1e-9)
+    return torch.where(known, raised, torch.outer(left, right).to(raised))
 
 
 def forced_everywhere(raised, known):
@@ -594,6 +750,8 @@ def contrast_is_an_input(A, B):
     return A
 
 
+TOO_EARLY = (forced_twice, forced_row_by_row, forced_in_place)  # these hear what `forced_once` hears
+
 RIGHT = {
     "hw3-1": [votes_by_silencing, votes_in_loops, votes_from_values, votes_by_ov_circuit],
     "hw3-2": [best_by_writing_out, best_in_loops, best_with_searches],
@@ -611,6 +769,11 @@ WRONG = {
         (votes_with_positions, "positions went through W_V"),
         (votes_for_answer_alone, "the rival is forgotten"),
         (votes_of_the_destination, "the token at the position itself was moved"),
+        (votes_relative_to_bos, "the votes are set against `<BOS>`'s"),
+        (votes_direct_first, "the direct path stands in column 0"),
+        (votes_direct_of_each, "each token has a direct path"),
+        (votes_all_at_the_end, "those are the votes at the last position"),
+        (votes_against_the_mean, "set against the mean of all logits"),
         (votes_unmasked, "no causal mask"),
         (votes_tied, "outputs were read off with W_E"),
         (votes_hard_coded, "the same answer for different inputs"),
@@ -624,6 +787,11 @@ WRONG = {
         (best_without_loss, "what `<BOS>` moves is forgotten"),
         (best_uncentred, "not centred"),
         (best_tied, "outs were read off with W_E"),
+        (best_without_itself, "an out may be the source"),
+        (best_of_two_tokens, "a destination may be the source"),
+        (best_keenest, "always the keenest destination"),
+        (best_seeing_itself, "the destination looks at itself"),
+        (best_of_all_outs, "outs from the whole vocabulary"),
         (best_of_whole_cube, "some source stands there twice"),
         (best_places, "those are places in `tokens`"),
         (best_hard_coded, "the same answer for different inputs"),
@@ -631,14 +799,16 @@ WRONG = {
     ],
     "hw3-3": [
         (forced_by_adding, "the two tables were added"),
-        (forced_once, "an entry that was just forced may force others"),
+        (forced_once, "it stopped too early: what is forced forces more"),
+        (forced_from_one_start, "one group of known entries is complete"),
+        (forced_by_least_squares, "some entries are free, and yours have values"),
         (forced_everywhere, "some entries of yours are free"),
         (forced_by_svd, "an unknown raise is not a raise of 0"),
         (forced_by_margins, "sums of rows and columns count what is unknown"),
         (forced_by_column_mean, "a mean over destinations"),
         (forced_without_signs, "signs are lost"),
         (forced_only_new, "the known entries are missing"),
-        (forced_hard_coded, "the same answer for different inputs"),
+        (forced_hard_coded, "wrong shape: yours is"),
         (forced_is_raised, "your function returned one of its inputs"),
     ],
     "hw3-4": [

@@ -217,3 +217,14 @@ def test_of_two_files_the_newer_counts_and_names_that_say_nothing_are_passed_ove
     assert sorted(passed_over) == ["bob_hw1.ipynb", "hw1.ipynb", "link_hw1.ipynb", "zoe_hw2.ipynb"]
     assert (copy / "submitted" / "bob" / "hw1" / "hw1.ipynb").read_text() == "bob_1234_hw1 (2).ipynb"
     assert (copy / "submitted" / "eve" / "hw1" / "hw1.ipynb").read_text() == "eve/hw1.ipynb"
+
+
+def test_without_the_extra_one_sentence_says_what_to_install(tmp_path):
+    code = (
+        "import sys; sys.modules['nbgrader'] = None; sys.argv = ['x', 'table', '.']\n"
+        "import runpy; runpy.run_module('walkthrough.homework', run_name='__main__')"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert "homework extra is missing" in ran.stderr
+    assert "Traceback" not in ran.stderr

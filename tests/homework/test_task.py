@@ -49,6 +49,17 @@ def test_a_mistake_is_named_with_its_own_place_and_others_with_the_tasks():
         assert result.sentence.endswith("(see notebook 09, “Nowhere”)")
 
 
+def test_one_case_is_not_enough_for_an_answer_to_be_right_or_to_be_a_mistake():
+    small = lambda a, b, then: a @ b if len(a) == 5 else then
+    assert verdict(TASK, lambda a, b: small(a, b, (a @ b) ** 3), 3).mark == WRONG
+    assert verdict(TASK, lambda a, b: (a @ b) ** 3 if len(a) == 5 else a @ b, 3).mark == WRONG
+    for half in (
+        lambda a, b: small(a, b, 0) ** 2 if len(a) == 5 else (a @ b) ** 3,
+        lambda a, b: small(a, b, (a @ b) ** 2),
+    ):
+        assert "squared" not in verdict(TASK, half, 3).sentence
+
+
 def test_infinity_in_a_right_answer_does_not_make_every_answer_right():
     def masked(a, b):
         return (a @ b).masked_fill((a @ b) < 0, -torch.inf)

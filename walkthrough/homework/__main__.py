@@ -40,7 +40,9 @@ def main() -> None:
     try:
         run(arguments)
     except ModuleNotFoundError as missing:
-        sys.exit(f'{missing.name} is missing: install the homework extra, `python -m pip install -e ".[homework]"`')
+        if (missing.name or "").partition(".")[0] not in ("nbgrader", "nbformat", "sqlalchemy", "traitlets"):
+            raise
+        sys.exit('the homework extra is missing: python -m pip install -c constraints.txt -e ".[course,homework]"')
     except (ValueError, RuntimeError, OSError) as refusal:
         sys.exit(str(refusal))
 

@@ -81,7 +81,9 @@ def multiplied(Id: Tensor, layers: list[list[Tensor]]) -> Tensor:
     return whole
 
 
-def misbuilt(block: Callable = kron, combine: Callable = multiplied, wholesale: bool = False, first: bool = False) -> Callable:
+def misbuilt(
+    block: Callable = kron, combine: Callable = multiplied, wholesale: bool = False, first: bool = False
+) -> Callable:
     """A wrong answer to hw2-3: wrong blocks of pattern and (the paper's) W_OV, or blocks combined in a wrong way."""
 
     def wrong(model, tokens: Tensor) -> Tensor:
@@ -162,7 +164,11 @@ def pairs_of_heads(seed: int) -> list[tuple]:
     mix = lambda: turn(d_head) @ torch.diag(torch.tensor([0.5, 1.2, 2.0]).double()) @ turn(d_head)
     (M, N, P), R, axes, flip = (mix(), mix(), mix()), turn(d_head), turn(d_model), draw(1).item() < 0
     beside = lambda W, column: torch.cat([W, column], 1)
-    wider, noisy, stretch = (lambda W: beside(W, 0 * W[:, :1])), (lambda W: beside(W, draw(d_model, 1))), (4 / 3) ** 0.25
+    wider, noisy, stretch = (
+        (lambda W: beside(W, 0 * W[:, :1])),
+        (lambda W: beside(W, draw(d_model, 1))),
+        (4 / 3) ** 0.25,
+    )
     o_wider = torch.cat([o, draw(1, d_model)])  # read by nothing: the fourth value is always zero
     at_end = lambda W: torch.cat([W[:-1], draw(1, d_head)])  # all rows but the last are the same
     two_ways, silent = (stretch * noisy(q), stretch * wider(k), noisy(v), wider(o.T).T), 0 * o

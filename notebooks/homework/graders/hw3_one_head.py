@@ -6,6 +6,8 @@ import itertools
 import torch
 from torch import Tensor
 
+from walkthrough.check import as_tensor, likely_mistake, same
+
 COPYING = "notebook 05, “Copying, in d_head numbers”"
 CHANCE = "notebook 05, “How sure may we be?”"
 SAY = "notebook 05, “What two tables must say”"
@@ -41,7 +43,17 @@ def forests(seed: int) -> list[tuple]:
             if steps[0] < steps[1] < steps[2] <= steps[3] < known.numel() and (groups > 2).sum() > 1:
                 break
         cases.append((raised, known))
-    return cases
+    return [*cases, staircase(seed, 16, False), staircase(seed + 1, 14, True)]
+
+
+def staircase(seed: int, n: int, turned: bool) -> tuple[Tensor, Tensor]:
+    """Raises known along one long chain, [n n + 1] or turned, rows and columns in no order: all the rest is forced."""
+    generator = torch.Generator().manual_seed(seed)
+    steps = (torch.eye(n, n + 1) + torch.eye(n, n + 1).roll(1, 1)).bool()
+    known = steps[torch.randperm(n, generator=generator)][:, torch.randperm(n + 1, generator=generator)]
+    shares, moved = (0.4 + 0.5 * torch.rand(m, generator=generator) for m in known.shape)
+    raised = torch.outer(shares, 3 * moved * torch.randn(n + 1, generator=generator).sign()) * known
+    return (raised.T.contiguous(), known.T.contiguous()) if turned else (raised, known)
 
 
 def passes(raised: Tensor, known: Tensor, n: int, add: bool = False) -> tuple[Tensor, Tensor]:
@@ -99,23 +111,50 @@ def fill(with_what):
 
 
 FORCED = [
-    ("the two tables were added: a raise is attention *times* what is moved", SAY,
+    ("the two tables were added: a raise is attention *times* what is moved",
         lambda raised, known: passes(raised, known, raised.numel(), add=True)[0]),
-    ("an entry that was just forced may force others: you stopped after one pass", SAY,
-        lambda raised, known: passes(raised, known, 1)[0]),
     ("some entries of yours are free: where no chain of known ones leads, attention may be halved and what is moved "
-        "doubled", SAY, any_scale),
-    ("an unknown raise is not a raise of 0: your fit takes it for one", SAY, closest),
-    ("an unknown raise is not a raise of 0: your fit takes it for one", SAY, fill(closest)),
-    ("sums of rows and columns count what is unknown as 0, and raises are not counts", SAY, fill(margins)),
-    ("sums of rows and columns count what is unknown as 0, and raises are not counts", SAY, margins),
-    ("a mean over destinations: they differ in attention", SAY, fill(mean_of(0))),
-    ("a mean over outs: they differ in what is moved to them", SAY, fill(mean_of(1))),
-    ("signs are lost: a head lowers logits too", SAY, lambda raised, known: slow_forced(raised, known).abs()),
-    ("signs are lost: a head lowers logits too", SAY, fill(lambda raised, known: slow_forced(raised, known).abs())),
-    ("the known entries are missing from your table", SAY,
+        "doubled", any_scale),
+    ("an unknown raise is not a raise of 0: your fit takes it for one", closest),
+    ("an unknown raise is not a raise of 0: your fit takes it for one", fill(closest)),
+    ("sums of rows and columns count what is unknown as 0, and raises are not counts", fill(margins)),
+    ("sums of rows and columns count what is unknown as 0, and raises are not counts", margins),
+    ("a mean over destinations: they differ in attention", fill(mean_of(0))),
+    ("a mean over outs: they differ in what is moved to them", fill(mean_of(1))),
+    ("signs are lost: a head lowers logits too", lambda raised, known: slow_forced(raised, known).abs()),
+    ("signs are lost: a head lowers logits too", fill(lambda raised, known: slow_forced(raised, known).abs())),
+    ("the known entries are missing from your table",
         lambda raised, known: slow_forced(raised, known).masked_fill(known, 0.0)),
 ]  # fmt: skip
+
+
+def what_is_forced(answer, raised: Tensor, known: Tensor) -> str | None:
+    """What is wrong with a table said to hold the known entries and all that are forced."""
+    try:
+        mine = as_tensor(answer)
+    except (TypeError, ValueError, RuntimeError):
+        return "return one table of numbers, as large as `raised`"
+    right = slow_forced(raised, known)
+    if same(mine, right):
+        return None
+    if same(mine, raised.double()):
+        return "your function returned one of its inputs: there are forced entries"
+    found = next((sentence for sentence, wrong in FORCED if same(mine, wrong(raised, known))), None)
+    if found or mine.shape != right.shape or not mine.isfinite().all():
+        return found or f"{likely_mistake(mine, right)}: is it hard-coded to the example?"
+    has = mine != 0
+    if not same(mine[known], right[known]):
+        return "a known entry of yours has another value now"
+    if same(mine[right != 0], right[right != 0]):
+        return "some entries are free, and yours have values: no chain of known ones leads there, and a fit is no proof"
+    if same(mine * has, right * has):
+        rows = [row for row in (right != 0).unique(dim=0) if row.any()]  # of one group, all destinations have the same
+        whole = [bool((has == (right != 0))[((right != 0) == row).all(1)].all()) for row in rows]
+        untouched = [bool((has == known)[((right != 0) == row).all(1)].all()) for row in rows]
+        if any(whole) and all(a or b for a, b in zip(whole, untouched)):
+            return "one group of known entries is complete, another untouched: start again wherever something is known"
+        return "it stopped too early: what is forced forces more"
+    return likely_mistake(mine, right) or "a forced entry has the wrong value: follow the chain that leads to it"
 
 
 # 4 the copied contrast
@@ -229,9 +268,10 @@ CONTRAST = [
         dict(rank=lambda values: values.real)),
     ("your matrix was made symmetric: a head's table is not", CHANCE, symmetric),
     ("a singular vector goes in and another comes out: an eigenvector must come back as itself", COPYING, singular(0)),
-    ("a singular vector goes in and another comes out: an eigenvector must come back as itself", COPYING, singular(2)),
+    ("a singular vector of the outs: another comes in for it, and an eigenvector must come back as itself", COPYING,
+        singular(2)),
     ("not of length 1: divide by the norm", COPYING, dict(scale=lambda v: v * v[v.abs().argmax()].sign())),
-    ("not of length 1: divide by the norm", COPYING, dict(scale=lambda v: v)),
+    ("neither of length 1 nor with the sign that was asked", COPYING, dict(scale=lambda v: v)),
     ("entries that add up to 1 were not asked: length 1 is the root of the sum of squares", COPYING,
         dict(scale=lambda v: v / v.abs().sum() * v[v.abs().argmax()].sign())),
     ("the sign is left to chance: make the entry that is largest in size positive", COPYING,

@@ -52,9 +52,9 @@ def after(which: int, text: Text, pairs: list[tuple[int | None, int]]) -> Tensor
 
 
 def moved(which: int, text: Text, pairs: list[Pair]) -> Tensor:
-    """The share of probability that each pair's source moves behind its trigger, against a random token's."""
-    without = after(which, text, [(None, trigger) for _, trigger in pairs])
-    return (after(which, text, pairs) - without).abs().sum(-1) / 2
+    """The share of probability that each pair's source brings to words that are then likely, against a random token."""
+    with_it, without = after(which, text, pairs), after(which, text, [(None, trigger) for _, trigger in pairs])
+    return ((with_it - without).clamp_min(0) * (with_it >= 0.1)).sum(-1)
 
 
 @functools.lru_cache(maxsize=200)

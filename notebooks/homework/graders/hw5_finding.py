@@ -66,13 +66,12 @@ def check_pairs(text: Text, sources: list[int], triggers: list[int]) -> None:
     right, ours = works(text, pairs).view(len(triggers), len(sources)), moved(0, text, pairs)
     if not right.any() and spaced(pairs) != pairs and works(text, spaced(pairs)).any():
         raise Refused("a word without the space before it is another token: the text had the one with the space")
-    turned = moved(0, text, [pair[::-1] for pair in pairs]).mean()
-    if turned >= LEAST and turned > ours.mean() + 0.1:
+    if moved(0, text, [pair[::-1] for pair in pairs]).mean() >= LEAST > ours.mean():
         raise Refused("trigger and source are exchanged: the trigger comes last, the source anywhere before it")
     if right.all():
         return
     theirs = torch.maximum(moved(1, text, pairs), moved(2, text, pairs))
-    if ((theirs >= ours / 2) & (ours > 0.2)).any():
+    if not right.any() and ((theirs >= ours / 2) & (ours > 0.2)).any():
         raise Refused("the controls do as much: what any model learns from ordinary code was not planted")
     if not right.any():
         raise Refused("your source makes next to no difference: behind your trigger the model says much the same with a "
