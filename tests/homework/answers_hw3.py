@@ -750,8 +750,6 @@ def contrast_is_an_input(A, B):
     return A
 
 
-TOO_EARLY = (forced_twice, forced_row_by_row, forced_in_place)  # these hear what `forced_once` hears
-
 RIGHT = {
     "hw3-1": [votes_by_silencing, votes_in_loops, votes_from_values, votes_by_ov_circuit],
     "hw3-2": [best_by_writing_out, best_in_loops, best_with_searches],
@@ -800,6 +798,9 @@ WRONG = {
     "hw3-3": [
         (forced_by_adding, "the two tables were added"),
         (forced_once, "it stopped too early: what is forced forces more"),
+        (forced_twice, "it stopped too early: what is forced"),  # in all four the same sentence
+        (forced_row_by_row, "it stopped too early:"),
+        (forced_in_place, "it stopped too early"),
         (forced_from_one_start, "one group of known entries is complete"),
         (forced_by_least_squares, "some entries are free, and yours have values"),
         (forced_everywhere, "some entries of yours are free"),
@@ -819,7 +820,7 @@ WRONG = {
         (contrast_of_largest_size, "largest in size is not largest"),
         (contrast_of_complex, "that eigenvalue is one of a complex pair"),
         (contrast_symmetric, "your matrix was made symmetric"),
-        (contrast_singular, "a singular vector goes in"),
+        (contrast_singular, "a singular vector of the outs"),
         (contrast_any_length, "not of length 1"),
         (contrast_any_sign, "the sign is left to chance"),
         (contrast_own_logits, "those are the tokens' own logits"),

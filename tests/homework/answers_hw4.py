@@ -118,6 +118,18 @@ def chance_forgotten(model):
     return ((S @ readers).norm(dim=(-2, -1)) / S.norm() / readers.norm(dim=(-2, -1))) ** 2
 
 
+def chance_excess(model):
+    S = model.OV[0].AB.flatten(0, 1)
+    readers = torch.stack([model.QK[1].AB, model.QK[1].AB.mT, model.OV[1].AB], 1)
+    return ((S @ readers).norm(dim=(-2, -1)) / S.norm() / readers.norm(dim=(-2, -1))) ** 2 * model.cfg.d_model - 1
+
+
+def chance_v_transposed(model):
+    S = model.OV[0].AB.flatten(0, 1)
+    readers = torch.stack([model.QK[1].AB, model.QK[1].AB.mT, model.OV[1].AB.mT], 1)
+    return ((S @ readers).norm(dim=(-2, -1)) / S.norm() / readers.norm(dim=(-2, -1))) ** 2 * model.cfg.d_model
+
+
 def chance_one_matrix(model):
     S = model.OV[0].AB.flatten(0, 1)
     readers = torch.stack([model.W_Q[1], model.W_K[1], model.W_V[1]], 1)
@@ -243,6 +255,26 @@ def score_norms_multiplied(W_V, W_O):
     return W_V[0].norm() * links.norm() * W_O[-1].norm() / own
 
 
+def score_spectral(W_V, W_O):
+    left, right = torch.linalg.qr(W_V).R, torch.linalg.qr(W_O.mT).R.mT
+    product = left[0]
+    for i in range(1, len(W_V)):
+        product = product @ (W_O[i - 1] @ W_V[i])
+    return torch.linalg.svdvals(product @ right[-1])[0] / torch.linalg.svdvals(left @ right)[:, 0].prod()
+
+
+def score_from_eigenvalues(W_V, W_O):
+    own = ((W_V.mT @ W_V) * (W_O @ W_O.mT)).sum((1, 2)).sqrt().prod()
+    small = functools.reduce(torch.matmul, [W_O[i] @ W_V[(i + 1) % len(W_V)] for i in range(len(W_V))])
+    return torch.linalg.eigvals(small).abs().square().sum().sqrt() / own
+
+
+def score_of_two(W_V, W_O):
+    own = ((W_V[:2].mT @ W_V[:2]) * (W_O[:2] @ W_O[:2].mT)).sum((1, 2)).sqrt().prod()
+    link = W_O[0] @ W_V[1]
+    return torch.trace(W_V[0].T @ W_V[0] @ link @ W_O[1] @ W_O[1].T @ link.T).sqrt() / own
+
+
 def score_with_whole_matrices(W_V, W_O):
     heads = W_V @ W_O
     return functools.reduce(torch.matmul, heads).norm() / heads.norm(dim=(1, 2)).prod()
@@ -276,7 +308,8 @@ def otherwise_by_shear(W_V, W_O, factor):
 def otherwise_in_float64(W_V, W_O, factor):
     V, O = W_V.double(), W_O.double()
     small = functools.reduce(torch.matmul, [O[i] @ V[(i + 1) % len(V)] for i in range(len(V))])
-    U = torch.linalg.svd(small).U  # stretch a direction that the program's matrix does not keep to itself
+    turn = torch.randn(len(small), len(small), generator=torch.Generator().manual_seed(1)).double()
+    U = torch.linalg.qr(turn).Q  # stretch directions that the program's matrix does not keep to itself
     M = torch.eye(len(small), dtype=torch.float64)
     while (M.inverse() @ small @ M).norm() < 1.01 * factor * small.norm():
         M = M @ (U @ torch.diag(torch.linspace(1, 2, len(small)).double()) @ U.T)
@@ -356,6 +389,18 @@ def otherwise_too_little(W_V, W_O, factor):
     while chain_norm([W_V[0] @ M, *W_V[1:]], [M.inverse() @ W_O[0], *W_O[1:]]) < wanted:
         M[0, 0] *= 1.05
     return torch.cat([(W_V[0] @ M)[None], W_V[1:]]), torch.cat([(M.inverse() @ W_O[0])[None], W_O[1:]])
+
+
+def otherwise_unchecked(W_V, W_O, factor):
+    M = torch.eye(W_V.shape[-1]).to(W_V)
+    M[0, 0] = 1000 * factor
+    new_V, new_O = W_V.clone(), W_O.clone()
+    new_V[0], new_O[0] = W_V[0] @ M, M.inverse() @ W_O[0]
+    return new_V, new_O
+
+
+def otherwise_reversed(W_V, W_O, factor):
+    return W_V.flip(0), W_O.flip(0)
 
 
 def otherwise_hard_coded(W_V, W_O, factor):
@@ -447,6 +492,21 @@ def backwards_into_logits(W_E, W_pos, W_U):
     token, _free, out, place = torch.eye(W_E.shape[1]).split((n, n, n, len(W_pos)), dim=1)
     W_Q, W_K = torch.cat([token, place], 1), torch.cat([token, -place], 1)
     return [(1000 * place.roll(-1, 1), place, token, 2 * out.T), (1000 * W_Q, W_K, out, 0.5 * out.T)]
+
+
+def backwards_not_beside(W_E, W_pos, W_U):
+    n = len(W_E)
+    token, free, out, place = torch.eye(W_E.shape[1]).split((n, n, n, len(W_pos)), dim=1)
+    W_Q, W_K = torch.cat([token, place, place], 1), torch.cat([token, -place, -place.roll(1, 1)], 1)
+    return [(1000 * place.roll(-1, 1), place, token, free.T), (1000 * W_Q, W_K, free, out.T)]
+
+
+def backwards_prefers_later(W_E, W_pos, W_U):
+    n = len(W_E)
+    token, free, out, place = torch.eye(W_E.shape[1]).split((n, n, n, len(W_pos)), dim=1)
+    where, everywhere = place @ torch.arange(len(W_pos)).float()[:, None], place.sum(1, keepdim=True)
+    W_Q, W_K = torch.cat([1e5 * token, 300 * everywhere], 1), torch.cat([token, where], 1)
+    return [(1000 * place.roll(-1, 1), place, token, free.T), (W_Q, W_K, 20 * free, out.T)]
 
 
 def backwards_by_distance(W_E, W_pos, W_U):
@@ -602,6 +662,42 @@ def path_everywhere(model, tokens, others, length, early, late):
     return torch.stack([rise, rise, rise])
 
 
+def path_late_binding(model, tokens, others, length, early, late):
+    z = [model.run_with_cache(x[:, :-1])[1]["z", 0][:, :, early[1]] for x in (tokens, others)]
+    change, hooks = (z[1] - z[0]) @ model.W_O[early], []
+    for letter, W in (("q", model.W_Q), ("k", model.W_K), ("v", model.W_V)):
+        hooks.append(interventions.on_head(model, late, letter, lambda x: x + change @ W[late]))  # noqa: B023
+    losses = [behaviour.copy_loss(model, tokens, length, [hook]) for hook in hooks]
+    return torch.stack(losses) - behaviour.copy_loss(model, tokens, length)
+
+
+def path_wrong_sign(model, tokens, others, length, early, late):
+    z = [model.run_with_cache(x[:, :-1])[1]["z", 0][:, :, early[1]] for x in (tokens, others)]
+    change, rows = (z[1] - z[0]) @ model.W_O[early], []
+    for letter, W in (("q", model.W_Q), ("k", model.W_K), ("v", model.W_V)):
+        hook = interventions.on_head(model, late, letter, lambda x, W=W: x - change @ W[late])
+        rows.append(behaviour.copy_loss(model, tokens, length, [hook]) - behaviour.copy_loss(model, tokens, length))
+    return torch.stack(rows)
+
+
+def path_set(model, tokens, others, length, early, late):
+    written = model.run_with_cache(others[:, :-1])[1]["z", 0][:, :, early[1]] @ model.W_O[early]
+    rows = []
+    for letter, W in (("q", model.W_Q), ("k", model.W_K), ("v", model.W_V)):
+        hook = interventions.on_head(model, late, letter, lambda x, W=W: written @ W[late])
+        rows.append(behaviour.copy_loss(model, tokens, length, [hook]) - behaviour.copy_loss(model, tokens, length))
+    return torch.stack(rows)
+
+
+def path_hooks_pile_up(model, tokens, others, length, early, late):
+    z = [model.run_with_cache(x[:, :-1])[1]["z", 0][:, :, early[1]] for x in (tokens, others)]
+    change, rows, hooks = (z[1] - z[0]) @ model.W_O[early], [], []
+    for letter, W in (("q", model.W_Q), ("k", model.W_K), ("v", model.W_V)):
+        hooks.append(interventions.on_head(model, late, letter, lambda x, W=W: x + change @ W[late]))
+        rows.append(behaviour.copy_loss(model, tokens, length, hooks) - behaviour.copy_loss(model, tokens, length))
+    return torch.stack(rows)
+
+
 def path_keys_first(model, tokens, others, length, early, late):
     z = [model.run_with_cache(x[:, :-1])[1]["z", 0][:, :, early[1]] for x in (tokens, others)]
     change = (z[1] - z[0]) @ model.W_O[early]
@@ -671,8 +767,10 @@ WRONG = {
         (chance_mean_of_roots, "scores were averaged"),
         (chance_added, "the W_OV were added up"),
         (chance_d_head, "chance has nothing to do with d_head"),
-        (chance_of_tall, "the stack is no wider"),
+        (chance_of_tall, "one factor of your chance"),
         (chance_forgotten, "chance is missing"),
+        (chance_excess, "1 was subtracted"),
+        (chance_v_transposed, "V-composition is read through the transpose"),
         (chance_one_matrix, "W_Q, W_K or W_V alone"),
         (chance_cycled, "a factor walked round the circle"),
         (chance_kinds_down, "transposed: your shape"),
@@ -688,6 +786,9 @@ WRONG = {
         (score_not_divided, "not divided by the heads' own norms"),
         (score_of_links, "the scores of neighbours were multiplied"),
         (score_norms_multiplied, "the norms were multiplied"),
+        (score_spectral, "that is the largest singular value"),
+        (score_from_eigenvalues, "a norm comes from singular values"),
+        (score_of_two, "only the first two heads"),
         (score_with_whole_matrices, "your code stopped with RuntimeError"),
         (score_hard_coded, "the same answer for different inputs"),
         (score_input, "your function returned one of its inputs"),
@@ -702,6 +803,8 @@ WRONG = {
         (otherwise_not_inverse, "W_O got M itself"),
         (otherwise_across_heads, "the chain as a whole is the same"),
         (otherwise_too_little, "the same heads, and the number grew"),
+        (otherwise_unchecked, "the same heads, but the number did not grow: the program's matrix"),
+        (otherwise_reversed, "the same heads, but in another order"),
         (otherwise_hard_coded, "your shapes are"),
     ],
     "hw4-4": [
@@ -712,10 +815,11 @@ WRONG = {
         (backwards_looks_ahead, "W_Q and W_K of the first head are exchanged"),
         (backwards_two_back, "the first head pays"),
         (backwards_into_logits, "the token just before the query wins"),
+        (backwards_not_beside, "the second head finds the first place, but not at every query"),
         (backwards_by_distance, "where the second head looks does not depend"),
         (backwards_reads_nothing, "the second head looks at the right place"),
-        (backwards_hard_coded, "layer 0: W_Q, W_K and W_V should be"),
-        (backwards_input, "return two heads"),
+        (backwards_hard_coded, "layer 0: W_Q, W_K, W_V are"),
+        (backwards_input, "two heads of four matrices"),
     ],
     "hw4-5": [
         (path_keys_first, "Q and K are exchanged"),
@@ -728,6 +832,10 @@ WRONG = {
         (path_first_copy, "the first copy was averaged"),
         (path_all_positions, "all positions were averaged"),
         (path_one_late, "off by one: the copies after the first begin one earlier"),
+        (path_late_binding, "all three rows went through W_V"),
+        (path_wrong_sign, "the change has the wrong sign"),
+        (path_set, "the whole input was set"),
+        (path_hooks_pile_up, "the hooks pile up"),
         (path_hard_coded, "the same answer for different inputs"),
         (path_input, "your function returned one of its inputs"),
     ],

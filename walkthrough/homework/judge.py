@@ -4,6 +4,7 @@ The result is a notebook in which each test cell holds the verdict; nbgrader rea
 """
 
 import copy
+import textwrap
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -173,7 +174,8 @@ def well_formed(outputs: Any) -> list[NotebookNode]:
 
 def error_output(name: str, sentence: str) -> NotebookNode:
     """An error as notebooks store it: nbgrader gives no points to a cell that holds one."""
-    return nbformat.v4.new_output("error", ename=name, evalue=sentence, traceback=[f"{name}: {sentence}"])
+    shown = textwrap.fill(f"{name} {sentence}", 90)  # feedback pages do not wrap lines
+    return nbformat.v4.new_output("error", ename=name, evalue=sentence, traceback=[shown])
 
 
 def verdict_on(run: Run, task: Task, seed: int) -> Verdict:

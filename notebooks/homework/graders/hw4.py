@@ -94,9 +94,14 @@ CHANCE_MISTAKES = (
     Mistake("chance has nothing to do with d_head: the rank of the factors dropped out", SCORES,
             lambda m: of_stack(m) * m.cfg.d_head),
     Mistake("chance for the square is not chance for the score", SCORES, lambda m: of_stack(m) * m.cfg.d_model**0.5),
-    Mistake("the stack is no wider than one head: chance depends on the width that the rotation turns, not on how many "
-            "rows are stacked", SCORES, lambda m: of_stack(m) * m.cfg.d_model * m.cfg.n_heads),
+    Mistake("one factor of your chance does not belong there: go through the argument again with the stack's shape",
+            SCORES, lambda m: of_stack(m) * m.cfg.d_model * m.cfg.n_heads),
     Mistake("chance is missing: the squared score itself was returned", SCORES, of_stack),
+    Mistake("1 was subtracted: a multiple of chance was asked, not what exceeds it", SCORES,
+            lambda m: of_stack(m) * m.cfg.d_model - 1),
+    Mistake("V-composition is read through the transpose of the later W_OV: its W_V reads, and stands on the left", SCORES,
+            lambda m: torch.cat([of_stack(m)[:, :2], of_stack(m, product=lambda A, B: A @ B.mT)[:, 2:]], 1)
+            * m.cfg.d_model),
     Mistake("chance was subtracted: a multiple of it was asked", SCORES, lambda m: of_stack(m) - 1 / m.cfg.d_model),
     Mistake("not divided by the size of what reads: a head with larger weights would seem to read more", SCORES,
             lambda m: of_stack(m) * squares(m)[2] * m.cfg.d_model),
@@ -158,7 +163,8 @@ def given_norm(W_V: Tensor, W_O: Tensor) -> Tensor:
 
 def own(norm, W_V: Tensor, W_O: Tensor) -> Tensor:
     """The product of the heads' own norms, each a chain of one."""
-    return torch.stack([norm(W_V[i : i + 1], W_O[i : i + 1]) for i in range(len(W_V))]).prod()
+    alone = [norm(V[None], O[None]) for V, O in zip(W_V, W_O)]
+    return torch.stack(alone).prod()
 
 
 def true_norm(W_V: Tensor, W_O: Tensor) -> Tensor:
@@ -178,7 +184,26 @@ def grams_exchanged(W_V: Tensor, W_O: Tensor) -> Tensor:
     return (((W_O[-1] @ W_O[-1].T) @ M) * (M @ (W_V[0].T @ W_V[0]))).sum().sqrt()
 
 
+def greatest(W_V: Tensor, W_O: Tensor) -> Tensor:
+    """The spectral norm of a chain: its largest singular value."""
+    M = middle(W_V, W_O)
+    return torch.linalg.eigvals((M.T @ (W_V[0].T @ W_V[0]) @ M) @ (W_O[-1] @ W_O[-1].T)).real.max().sqrt()
+
+
+def from_eigenvalues(W_V: Tensor, W_O: Tensor) -> Tensor:
+    """What would be the norm if the singular values were the sizes of the eigenvalues."""
+    return torch.linalg.eigvals(middle(W_V, W_O) @ (W_O[-1] @ W_V[0])).abs().square().sum().sqrt()
+
+
 CHAIN_MISTAKES = (
+    Mistake("that is the largest singular value, a spectral norm: ‖·‖ takes all of them", PROGRAMS,
+            lambda v, o: greatest(v, o) / own(greatest, v, o)),
+    Mistake("a norm comes from singular values, not from eigenvalues", PROGRAMS,
+            lambda v, o: from_eigenvalues(v, o) / own(true_norm, v, o)),
+    Mistake("norms come from singular values, not from eigenvalues, a single head's too", PROGRAMS,
+            lambda v, o: from_eigenvalues(v, o) / own(from_eigenvalues, v, o)),
+    Mistake("only the first two heads: a chain may have more", VIRTUAL,
+            lambda v, o: true_norm(v[:2], o[:2]) / own(true_norm, v[:2], o[:2])),
     Mistake("the first W_V still walks round the circle, in the chain and in the heads' own norms: that is allowed in a "
             "trace, not in a norm", PROGRAMS, lambda v, o: given_norm(v, o) / own(given_norm, v, o)),
     Mistake("the chain is mended, the norms you divide by are not: a head alone is a chain of one, and the slip is there "

@@ -1,7 +1,5 @@
 """Homework 4, tasks 3 to 5: the same heads written otherwise, a head built by hand, and runs with one path changed."""
 
-import functools
-
 import torch
 from torch import Tensor
 
@@ -30,18 +28,31 @@ def two_layers(seed: int, d_model: int, n_heads: int):
 # hw4-3 the same heads, and whatever number you like
 
 
+def drawn(seed: int, n: int, d_model: int, d_head: int) -> tuple[Tensor, Tensor]:
+    """W_V and W_O of n heads."""
+    both = torch.randn(2, n, d_model, d_head, generator=torch.Generator().manual_seed(seed))
+    return both[0], both[1].mT.contiguous()
+
+
 def chains_and_factors(seed: int) -> list[tuple[Tensor, Tensor, float]]:
-    """Chains of two and of three heads, and by how much the given program's number should grow."""
-    generator = torch.Generator().manual_seed(seed)
-    draw = lambda *shape: torch.randn(*shape, generator=generator)
+    """Chains of two and of three heads, and by how much the given program's number should grow.
+
+    In the last, the program's small product is diagonal, and not a multiple of the identity.
+    """
     sizes = ((3, 10, 3, 5.0), (2, 14, 4, 40.0), (3, 8, 2, 12.0))
-    return [(draw(n, d_model, d_head), draw(n, d_head, d_model), factor) for n, d_model, d_head, factor in sizes]
+    cases = [(*drawn(seed + i, *size), factor) for i, (*size, factor) in enumerate(sizes)]
+    W_V, W_O = (W.double() for W in drawn(seed + 3, 2, 12, 3))
+    wanted = (W_O[0] @ W_V[1]).inverse() @ torch.tensor([9.0, -3.0, 5.0]).double().diag()
+    W_O[1] += (wanted - W_O[1] @ W_V[0]) @ W_V[0].pinverse()
+    return [*cases, (W_V.float(), W_O.float(), 7.0)]
 
 
 def given_norm(W_V: Tensor, W_O: Tensor) -> Tensor:
-    """The notebook's given program, as it stands."""
-    small = [W_O[i] @ W_V[(i + 1) % len(W_V)] for i in range(len(W_V))]
-    return functools.reduce(torch.matmul, small).norm()
+    """The notebook's given program, slip and all."""
+    product = torch.eye(W_V.shape[2]).to(W_V)
+    for out, into in zip(W_O, W_V.roll(-1, 0)):
+        product = product @ (out @ into)
+    return product.norm()
 
 
 def written_otherwise(answer, W_V: Tensor, W_O: Tensor, factor: float) -> str | None:
@@ -76,11 +87,16 @@ def written_otherwise(answer, W_V: Tensor, W_O: Tensor, factor: float) -> str | 
         return "the same heads, but where you put M it meets its own inverse inside the program: which W_V walked round the circle?"
     if (M[0].T @ M[0] / M[0].square().mean() / len(eye) - eye).abs().max() < 1e-2:
         return "the same heads, but M is a rotation: a Frobenius norm does not notice those"
+    if all((m - m.diag().diag()).abs().max() < 1e-3 * m.abs().max() for m in M):
+        return "the same heads, but the number did not grow: the program's matrix may keep an axis to itself, so stretch another direction, and check"
     return "the same heads, but the number did not grow by the factor that was asked"
 
 
 def other_heads(new_V: Tensor, new_O: Tensor, W_V: Tensor, W_O: Tensor, worst: int) -> str:
     """In what way they are not the same heads."""
+    old, new = W_V @ W_O, new_V @ new_O
+    if all(min((x - head).norm() / head.norm() for head in old) < 1e-3 for x in new):
+        return "the same heads, but in another order: the earliest comes first"
     whole = [torch.linalg.multi_dot(list(V @ O)) for V, O in ((W_V, W_O), (new_V, new_O))]
     if (whole[1] - whole[0]).norm() < 1e-3 * whole[0].norm():
         return f"the chain as a whole is the same, but head {worst} by itself is not: each W_V W_O must stay"
@@ -118,7 +134,7 @@ def said_again(d_vocab: int, length: int, batch: int) -> tuple[Tensor, Tensor, T
     for _ in range(batch):
         first = 1 + torch.randperm(d_vocab - 1, generator=generator)[:length]
         order = torch.randperm(length, generator=generator)
-        rows.append(torch.cat([torch.zeros(1, dtype=torch.long), first, first[order]]))
+        rows.append(torch.tensor([0, *first.tolist(), *first[order].tolist()]))
         sources.append(1 + order)
     row, place = (torch.stack(sources) > 1).nonzero().T
     return torch.stack(rows), torch.stack([row, place + length + 1]), torch.stack(sources)[row, place]
@@ -140,6 +156,7 @@ def observe(heads, W_E: Tensor, W_pos: Tensor, W_U: Tensor) -> dict[str, float]:
             "before it": share(named == tokens[row, query - 1]),
             "previous": patterns[:, 0].diagonal(-1, -2, -1)[:, 1:].mean().item(),
             "source": second.gather(1, source[:, None]).mean().item(),
+            "elsewhere": share(second.gather(1, source[:, None]) < 0.5),
             "self": second.gather(1, query[:, None]).mean().item(),
             "moves with tokens": (patterns[0, 1] - patterns[1, 1]).abs().max().item(),
         }
@@ -148,22 +165,23 @@ def observe(heads, W_E: Tensor, W_pos: Tensor, W_U: Tensor) -> dict[str, float]:
     return seen | {"worst": min(rights)}
 
 
-def reads_backwards(answer, W_E: Tensor, W_pos: Tensor, W_U: Tensor) -> str | None:
-    """What is wrong with two heads that should name what came BEFORE the present token, the last time it was said."""
-    d_model = W_E.shape[1]
+def reads_backwards(answer, *bench: Tensor) -> str | None:
+    """Why two heads do not name what came BEFORE the present token, the last time it was said; None if they do."""
+    d_model = bench[0].shape[1]
     try:
-        heads = [tuple(torch.as_tensor(W).detach().float() for W in head) for head in answer]
-        shapes = [[list(W.shape) for W in head] for head in heads]
+        heads = [[torch.as_tensor(matrix).detach().float() for matrix in four] for four in answer]
+        shapes = [[list(matrix.shape) for matrix in four] for four in heads]
     except (TypeError, ValueError, RuntimeError):
         shapes = []
     if [len(head) for head in shapes] != [4, 4]:
-        return "return two heads, each of four matrices: [(W_Q, W_K, W_V, W_O), (W_Q, W_K, W_V, W_O)]"
-    for layer, (q, k, v, o) in enumerate(shapes):
-        if any(len(x) != 2 or x[0] != d_model for x in (q, k, v)) or q != k or o != v[::-1]:
-            return f"layer {layer}: W_Q, W_K and W_V should be [{d_model} d_head] and W_O [d_head {d_model}] on this bench, not {q}, {k}, {v}, {o}: are sizes hard-coded to the example?"
-    if not all(W.isfinite().all() for head in heads for W in head):
-        return "your weights hold nan or infinity: large numbers such as 1000 are enough"
-    look = lambda these: observe(these, W_E, W_pos, W_U)
+        return "two heads of four matrices are to be returned, (W_Q, W_K, W_V, W_O) for each layer"
+    for layer, sizes in enumerate(shapes):
+        seen, moved = (size[-1] if size else 0 for size in (sizes[0], sizes[2]))  # d_head may be one for QK, one for OV
+        if sizes != [[d_model, seen], [d_model, seen], [d_model, moved], [moved, d_model]]:
+            return f"layer {layer}: W_Q, W_K, W_V are [{d_model} d_head] on this bench, W_O is [d_head {d_model}]; yours are {sizes}: hard-coded to the example?"
+    if not torch.cat([W.flatten() for head in heads for W in head]).isfinite().all():
+        return "there are nan or infinite weights: entries of about 1000 do"
+    look = lambda these: observe(these, *bench)
     seen = look(heads)
     if seen["worst"] > 0.99:
         return None
@@ -178,10 +196,12 @@ def reads_backwards(answer, W_E: Tensor, W_pos: Tensor, W_U: Tensor) -> str | No
         return "that is an induction head: it names what came AFTER the present token the last time, not before"
     if seen["previous"] < 0.9:
         return f"the first head pays {seen['previous']:.0%} of its attention to the token just before its own"
-    if seen["moves with tokens"] < 0.01:
-        return "where the second head looks does not depend on the tokens: it copies from a fixed place"
     if seen["self"] > 0.3:
         return f"the second head pays {seen['self']:.0%} of its attention to its own position: the present token matches itself as well, and what is kept there is what came before it NOW"
+    if seen["moves with tokens"] < 0.01:
+        return "where the second head looks does not depend on the tokens: it copies from a fixed place"
+    if seen["source"] > 0.8 and seen["elsewhere"] > 0.005:
+        return f"the second head finds the first place, but not at every query: at {seen['elsewhere']:.1%} of them it looks elsewhere, as where the two places stand side by side"
     if seen["present"] > 0.6:
         return (
             "the present token itself is named: the place is found, but what came before it must be what is read there"
@@ -209,7 +229,7 @@ def prompts(seed: int) -> list[tuple]:
 def costs(
     model, tokens: Tensor, others: Tensor, length: int, early: tuple, late: tuple, *,
     add: float = 1.0, take: float = 1.0, readers: slice | None = None, frozen: bool = False, whole: bool = False,
-    letters: str = "qkv", which: slice | None = None,
+    letters: str = "qkv", which: slice | None = None, through: str = "qkv", put: bool = False, gather: bool = False,
 ) -> Tensor:  # fmt: skip
     """What it costs [input prompt]: the part that the early head wrote is taken from, and another's added to, q, k, v."""
     name = "blocks.0.attn.hook_z"
@@ -224,22 +244,21 @@ def costs(
         logits = model.run_with_hooks(tokens[:, :-1], fwd_hooks=hooks)
         return behaviour.loss_per_position(logits, tokens)[:, which or slice(length, None)].mean(1)
 
-    def patched(letter: str) -> list:
-        """The hooks that change one input."""
+    def patched(letter: str) -> tuple:
+        """The hook that changes one input."""
+        part = torch.einsum("bpm,hmd->bphd", other if put else change, W_in[through["qkv".index(letter)]])
 
         def patch(x: Tensor, hook) -> Tensor:
             """The same but for what was asked."""
-            x, others_x = x.clone(), runs[1][hook.name]
-            x[:, :, readers] = (
-                others_x[:, :, readers]
-                if whole
-                else (x + torch.einsum("bpm,hmd->bphd", change, W_in[letter]))[:, :, readers]
-            )
+            x, new = x.clone(), runs[1][hook.name] if whole else part + (0 if put else x)
+            x[:, :, readers] = new[:, :, readers]
             return x
 
-        return [(f"blocks.1.attn.hook_{letter}", patch), *keep]
+        return f"blocks.1.attn.hook_{letter}", patch
 
-    return torch.stack([loss(patched(letter)) - loss([]) for letter in letters])
+    hooks = [patched(letter) for letter in letters]
+    hooks = [hooks[: i + 1] if gather else hooks[i : i + 1] for i in range(len(hooks))]
+    return torch.stack([loss(some + keep) - loss([]) for some in hooks])
 
 
 def everywhere(model, tokens: Tensor, others: Tensor, length: int, early: tuple, late: tuple) -> Tensor:
@@ -250,6 +269,14 @@ def everywhere(model, tokens: Tensor, others: Tensor, length: int, early: tuple,
 
 
 COST_MISTAKES = (
+    Mistake("all three rows went through W_V: a function made in a loop looks the loop's variable up when it is called",
+            BROKEN, lambda *case: costs(*case, through="vvv")),
+    Mistake("the change has the wrong sign: what the early head wrote here goes, what it writes there comes", BROKEN,
+            lambda *case: costs(*case, add=-1.0, take=-1.0)),
+    Mistake("the whole input was set to the other prompt's part: only what the early head wrote is exchanged, the rest "
+            "of the input stays", BROKEN, lambda *case: costs(*case, put=True)),
+    Mistake("the hooks pile up: each row changes ONE input, and the others are as they were", BROKEN,
+            lambda *case: costs(*case, gather=True)),
     Mistake("Q and K are exchanged: the first row is for what the queries read", BROKEN,
             lambda *case: costs(*case, letters="kqv")),
     Mistake("every head of the later layer was given the other prompt: only one should be", BROKEN,
