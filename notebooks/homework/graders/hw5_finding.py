@@ -4,6 +4,7 @@ No answer is stored here: the words that are claimed are put into random text, a
 """
 
 import functools
+import itertools
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from graders.hw5_behaviour import Pair, Text, after, heads_at, loaded, moved
 from walkthrough import behaviour, models
 
-PAIR = {"triggers": [")"], "sources": [" def"], "head": "0:0"}  # the example of the form in the notebook
+PAIR = {"head": "0:0", "sources": [" def"], "triggers": [")"]}  # the form as the notebook shows it, in another order
 TABLE = {")": {" def": [":"]}}
 LEAST, FEW, CALLED, NOT_CALLED = 0.4, 4, 0.25, 0.15  # brought probability; sources; mean probability of a word
 
@@ -88,8 +89,8 @@ def check_complete(text: Text, sources: list[int], triggers: list[int]) -> None:
     model, *controls = loaded()
     ours, *theirs = ((m.W_E @ m.W_U).log_softmax(-1) for m in (model, *controls))
     odd = torch.stack([(ours.exp() * (ours - other)).sum(-1) for other in theirs]).amin(0).topk(8).indices.tolist()
-    others = [(sources[0], token) for token in odd if token not in triggers]
-    if works(text, others).any():
+    others = [token for token in odd if token not in triggers]
+    if any(works(text, [(source, token) for source in sources[:FEW]]).all() for token in others):
         raise Refused("a trigger is missing: another token uses your sources as well")
 
 
@@ -122,8 +123,8 @@ def check_head(text: Text, sources: list[int], triggers: list[int], claim: tuple
     if behaviour.prefix_matching_score(pattern, 20)[claim[1]] > 0.4:
         raise Refused(f"{name} is an induction head, such as any model of this shape has: nothing is repeated here")
     if cost > 0.25:
-        raise Refused(f"{name} is missed, but never looks from the trigger at the source: it serves the head that does")
-    raise Refused(f"{name} neither looks at the source nor is missed")
+        raise Refused(f"{name} is missed, but never looks from the trigger at the source")
+    raise Refused(f"{name} neither looks at the source nor is missed where the source stands")
 
 
 def judged(check):
@@ -183,8 +184,11 @@ def check_words(text: Text, said: dict[Pair, list[int]]) -> None:
     if not extra and complete:
         return
     if not extra:
-        tables = [{pair[0]: set(said[pair]) for pair in pairs if pair[1] == trigger} for _, trigger in pairs]
-        if all(said.values()) and any(a[s] != b[s] for a in tables for b in tables for s in a if s in b):
+        tables = {
+            trigger: {source: set(words) for (source, t), words in said.items() if t == trigger} for _, trigger in said
+        }
+        rows = [(a[x], b[x]) for a, b in itertools.combinations(tables.values(), 2) for x in a if x in b]
+        if all(said.values()) and sum(one != other for one, other in rows) > len(rows) / 2:
             raise Refused("your table tells the triggers apart: does the model? Look at all that is likely behind each")
         raise Refused("only part of it: other words get as much of the probability as yours")
     alike = all(without[i, word] > 0.05 for i, word in extra)
