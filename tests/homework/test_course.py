@@ -203,6 +203,27 @@ def test_without_a_sandbox_nothing_is_graded(small_course, monkeypatch, tmp_path
     assert not (copy / "judged").exists()
 
 
+def test_a_fault_of_the_graders_own_stops_nobody_elses_mark(box, small_course, tmp_path, monkeypatch):
+    copy = tmp_path / "course"
+    shutil.copytree(small_course, copy)
+    for student in ("ann", "bob", "eve"):
+        (tmp_path / "in" / student).mkdir(parents=True)
+        shutil.copy(copy / "source" / "hw1" / "hw1.ipynb", tmp_path / "in" / student)
+    course.collect(copy, "hw1", tmp_path / "in")
+    real = course.judge
+
+    def faulty(file, release, tasks, secret, student):
+        if student == "bob":
+            raise RuntimeError("the sandbox could not be started")
+        return real(file, release, tasks, secret, student)
+
+    monkeypatch.setattr(course, "judge", faulty)
+    judged = course.grade(copy, "hw1")
+    assert "grade bob again" in judged["bob"].remarks[0]
+    rows = {row["student"]: row for row in csv.DictReader((copy / "grades" / "hw1.csv").open(newline=""))}
+    assert [rows[student]["total"] for student in ("ann", "bob", "eve")] == ["6", "0", "6"]
+
+
 def test_of_two_files_the_newer_counts_and_names_that_say_nothing_are_passed_over(small_course, tmp_path):
     copy, files = tmp_path / "course", tmp_path / "in"
     shutil.copytree(small_course, copy)

@@ -27,7 +27,7 @@ from traitlets.config import Config, PyFileConfigLoader
 
 from walkthrough.check import RIGHT
 from walkthrough.homework import sandbox
-from walkthrough.homework.judge import Judged, judge
+from walkthrough.homework.judge import Judged, judge, unjudged
 from walkthrough.homework.task import Task
 
 CONFIG = '''"""nbgrader's settings for this course: see the instructor's guide of `walkthrough`."""
@@ -175,12 +175,15 @@ def grade(folder: Path, assignment: str, workers: int = 2, students: Iterable[st
     notebook, tasks = nbformat.read(released, 4), tasks_of(folder, assignment)
     secret = (folder / "secret.txt").read_text().strip()
     judged: dict[str, Judged] = {}
+    failed: list[str] = []
 
     def one(student: str) -> Judged:
-        """One student's submission, judged."""
-        return judge(
-            folder / "submitted" / student / assignment / f"{assignment}.ipynb", notebook, tasks, secret, student
-        )
+        """One student's submission, judged; a fault of the grader's own must not stop the others."""
+        file = folder / "submitted" / student / assignment / f"{assignment}.ipynb"
+        try:
+            return judge(file, notebook, tasks, secret, student)
+        except Exception as error:
+            return unjudged(notebook, tasks, f"the grader failed ({error}): this is no mark, grade {student} again")
 
     with ThreadPoolExecutor(workers) as pool:
         running = {pool.submit(one, student): student for student in chosen}
@@ -194,8 +197,12 @@ def grade(folder: Path, assignment: str, workers: int = 2, students: Iterable[st
             text = "\n".join(["**What the grader noticed:**", "", *(f"- {remark}" for remark in result.remarks)])
             result.notebook.cells.insert(0, nbformat.v4.new_markdown_cell(text))
         nbformat.write(result.notebook, target)
-        done(api(folder, submitted_directory="judged").autograde(assignment, student), f"the mark of {student}")
-    write_table(folder, assignment, judged)
+        entered = api(folder, submitted_directory="judged").autograde(assignment, student)
+        if not entered["success"]:
+            failed.append(student)
+    write_table(folder, assignment, {student: result for student, result in judged.items() if student not in failed})
+    if failed:
+        raise RuntimeError(f"nbgrader could not enter the marks of {', '.join(failed)}; all others are entered")
     return dict(sorted(judged.items()))
 
 

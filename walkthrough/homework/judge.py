@@ -191,17 +191,22 @@ def verdict_on(run: Run, task: Task, seed: int) -> Verdict:
     return Verdict(WRONG, f"{sentence} (see {task.see})")
 
 
+def unjudged(release: NotebookNode, tasks: Mapping[str, Task], reason: str) -> Judged:
+    """What stands for a submission that could not be run at all: no points, and the reason at every task."""
+    judged = Judged(copy.deepcopy(release), remarks=[reason])
+    for cell in judged.notebook.cells:
+        if grade_id(cell) in tasks:
+            judged.verdicts[grade_id(cell)] = Verdict(WRONG, reason)
+            cell.outputs = [error_output(WRONG, reason)]
+    return judged
+
+
 def judge(file: Path, release: NotebookNode, tasks: Mapping[str, Task], secret: str = "", student: str = "") -> Judged:
     """Judge a file that was handed in for an assignment; the inputs depend on the course's secret and the student."""
     try:
         notebook, remarks = restored(read_submission(file), release)
     except ValueError as reason:
-        judged = Judged(copy.deepcopy(release), remarks=[str(reason)])
-        for cell in judged.notebook.cells:
-            if grade_id(cell) in tasks:
-                judged.verdicts[grade_id(cell)] = Verdict(WRONG, str(reason))
-                cell.outputs = [error_output(WRONG, str(reason))]
-        return judged
+        return unjudged(release, tasks, str(reason))
     run = Run(notebook)
     judged = Judged(notebook, remarks=remarks)
     for cell in notebook.cells:
