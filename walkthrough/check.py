@@ -35,6 +35,23 @@ def verdict(label: str, attempt: Any) -> Verdict:
         raise ValueError(f"there is no exercise {label!r}: the exercises are {', '.join(sorted(EXERCISES))}")
     exercise = EXERCISES[label]
     cases = exercise.cases()
+    answers = answers_to(attempt, cases)
+    if isinstance(answers, Verdict):
+        return answers
+    if exercise.judge is not None:
+        complaints = [exercise.judge(answer, *case) for answer, case in zip(answers, cases)]
+        found = next((complaint for complaint in complaints if complaint), None)
+        return Verdict(WRONG, found) if found else Verdict(RIGHT, "right")
+    try:
+        answers = [as_tensor(answer) for answer in answers]
+    except (TypeError, ValueError, RuntimeError):
+        kind = type(answers[0]).__name__
+        return Verdict(WRONG, f"your answer is of type {kind}, where numbers or a tensor were expected")
+    return compare(exercise, answers, cases)
+
+
+def answers_to(attempt: Any, cases: list[tuple]) -> list[Any] | Verdict:
+    """The attempt's answer to each case; or the verdict, if it has none to some case."""
     answers = []
     for case in cases:
         try:
@@ -49,16 +66,7 @@ def verdict(label: str, attempt: Any) -> Verdict:
         if answer is None:
             return Verdict(WRONG, "your function returned None: is there a return statement?")
         answers.append(answer)
-    if exercise.judge is not None:
-        complaints = [exercise.judge(answer, *case) for answer, case in zip(answers, cases)]
-        found = next((complaint for complaint in complaints if complaint), None)
-        return Verdict(WRONG, found) if found else Verdict(RIGHT, "right")
-    try:
-        answers = [as_tensor(answer) for answer in answers]
-    except (TypeError, ValueError, RuntimeError):
-        kind = type(answers[0]).__name__
-        return Verdict(WRONG, f"your answer is of type {kind}, where numbers or a tensor were expected")
-    return compare(exercise, answers, cases)
+    return answers
 
 
 def compare(exercise: Exercise, answers: list[Tensor], cases: list[tuple]) -> Verdict:

@@ -33,12 +33,12 @@ def table() -> str:
     return "\n".join(rows)
 
 
-def main() -> None:
-    """Put the table into the guide, between its marks."""
-    before, _, rest = GUIDE.read_text("utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    GUIDE.write_text(f"{before}{BEGIN}\n\n{table()}\n\n{END}{after}", encoding="utf-8")
+def into_guide(begin: str, end: str, text: str) -> None:
+    """Put a text between two marks of the guide."""
+    before, _, rest = GUIDE.read_text("utf-8").partition(begin)
+    after = rest.partition(end)[2]
+    GUIDE.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    into_guide(BEGIN, END, table())

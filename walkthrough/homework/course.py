@@ -102,13 +102,15 @@ def done(result: dict, what: str) -> None:
 
 def tasks_of(folder: Path, assignment: str) -> Mapping[str, Task]:
     """The tasks of one assignment, from the course folder's own graders."""
-    for name in [name for name in sys.modules if name.partition(".")[0] == "graders"]:
-        del sys.modules[name]  # another course's
+    another = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "graders"}
     sys.path.insert(0, str(folder.resolve()))
     try:
         return importlib.import_module(f"graders.{assignment}").TASKS
     finally:
         sys.path.remove(str(folder.resolve()))
+        for name in [name for name in sys.modules if name.partition(".")[0] == "graders"]:
+            del sys.modules[name]
+        sys.modules.update(another)  # two courses' graders must not meet
 
 
 def check_assignment(folder: Path, assignment: str) -> None:

@@ -3,7 +3,6 @@
 Unlike an exercise of the course, a task gives no number away, and takes its inputs from a seed.
 """
 
-import copy
 import hashlib
 import itertools
 from collections.abc import Callable, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from walkthrough.check import NOT_ATTEMPTED, RIGHT, WRONG, Verdict, as_tensor, likely_mistake, same
+from walkthrough.check import RIGHT, WRONG, Verdict, answers_to, as_tensor, likely_mistake, same
 
 
 @dataclass(frozen=True)
@@ -49,20 +48,10 @@ def seed_for(secret: str, student: str, label: str) -> int:
 
 def verdict(task: Task, attempt: Any, seed: int) -> Verdict:
     """Judge an attempt: a function, which is called on inputs drawn from the seed, or a plain answer."""
-    cases, answers = task.cases(seed), []
-    for case in cases:
-        try:
-            answer = attempt(*copy.deepcopy(case)) if callable(attempt) else attempt
-        except NotImplementedError:
-            return Verdict(NOT_ATTEMPTED, "not attempted yet")
-        except Exception as error:
-            reason = (str(error).splitlines() or [""])[0]
-            return wrong(f"your code stopped with {type(error).__name__}: {reason}", task.see)
-        if answer is ... or (answer is None and not callable(attempt)):
-            return Verdict(NOT_ATTEMPTED, "not attempted yet")
-        if answer is None:
-            return wrong("your function returned None: is there a return statement?", task.see)
-        answers.append(answer)
+    cases = task.cases(seed)
+    answers = answers_to(attempt, cases)
+    if isinstance(answers, Verdict):
+        return wrong(answers.sentence, task.see) if answers.mark == WRONG else answers
     if task.judge is not None:
         complaints = (task.judge(answer, *case) for answer, case in zip(answers, cases))
         found = next((complaint for complaint in complaints if complaint), None)
