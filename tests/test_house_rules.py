@@ -209,10 +209,12 @@ ALLOWED = {
     "worker": {"walkthrough.homework.wire"},
     "sandbox": {"walkthrough.homework.wire"},
     "judge": {"walkthrough.check", "walkthrough.homework.sandbox", "walkthrough.homework.task"},
-    "course": {"walkthrough.check", "walkthrough.homework.judge", "walkthrough.homework.sandbox", "walkthrough.homework.task"},
+    "course": {"walkthrough.check", "walkthrough.homework.judge", "walkthrough.homework.practice",
+               "walkthrough.homework.sandbox", "walkthrough.homework.task"},
     "progress": {"walkthrough.check"},
-    "__main__": {"walkthrough.homework.course", "walkthrough.homework.leaks", "walkthrough.homework.practice",
-                 "walkthrough.homework.progress"},
+    "collect": {"walkthrough.homework.course"},
+    "__main__": {"walkthrough.homework.collect", "walkthrough.homework.course", "walkthrough.homework.leaks",
+                 "walkthrough.homework.practice", "walkthrough.homework.progress"},
 }  # fmt: skip
 
 

@@ -361,6 +361,7 @@ WRONG = {
     ],
     "hw5-3": [
         (claim([], []), "nothing is claimed"),
+        (claim(sources=20 * [*RING]), "120 words are no finding"),
         ({"triggers": [")"], "sources": [" def"], "head": "0:0"}, "this is the example of the form"),
         ([" thus", " again", "1:2"], "not of the form"),
         (claim(RING, [FORWARD, BACK]), "trigger and source are exchanged"),
@@ -379,6 +380,7 @@ WRONG = {
         (claim(head="2:1"), "the head is none of this model"),
     ],
     "hw5-4": [
+        ({FORWARD: {str(number): [" tree"] for number in range(99)}}, "more than 60 rows"),
         ({}, "nothing is claimed"),
         ({")": {" def": [":"]}}, "this is the example of the form"),
         ([RING, RING], "not of the form"),

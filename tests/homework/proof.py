@@ -60,6 +60,15 @@ def name_of(answer: Any) -> str:
     return getattr(answer, "__name__", repr(answer))
 
 
+def sent(answer: Any) -> Any:
+    """An answer whose inputs and outputs go by the same messages as those of a submission in its sandbox."""
+    from walkthrough.homework import wire
+
+    if not callable(answer):
+        return wire.unpack(wire.pack(answer))
+    return lambda *inputs: wire.unpack(wire.pack(answer(*wire.unpack(wire.pack(list(inputs), ours=True), ours=True))))
+
+
 def run(numbers: tuple[int, ...] = NUMBERS, seeds: tuple[int, ...] = (11,)) -> list[Outcome]:
     """Judge every answer to these homeworks, on inputs drawn from each seed."""
     from graders import TASKS
@@ -74,7 +83,7 @@ def run(numbers: tuple[int, ...] = NUMBERS, seeds: tuple[int, ...] = (11,)) -> l
         listed += [(label, answer, expected) for label in wrong for answer, expected in wrong[label]]
         for label, answer, expected in listed:
             for seed in seeds:
-                result = verdict(TASKS[label], answer, seed)
+                result = verdict(TASKS[label], sent(answer), seed)
                 outcomes.append(Outcome(label, name_of(answer), expected, result.mark, result.sentence))
     return outcomes
 

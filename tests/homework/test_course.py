@@ -16,6 +16,7 @@ import proof
 import pytest
 
 from walkthrough.homework import course, judge, sandbox
+from walkthrough.homework.collect import collect
 
 HOMEWORK = Path(__file__).parents[2] / "notebooks" / "homework"
 HW = "hw2"
@@ -30,6 +31,9 @@ HOSTILE = {
               "open(walkthrough.check.__file__, 'w').write('')",
     "printer": "for i in range(10**6):\n    print('x' * 1000)",
 }  # fmt: skip
+
+
+SCRIPT = "<script>alert(1)</script><img src='x' onerror='alert(2)'>"
 
 
 def source_of(answer, name):
@@ -52,6 +56,7 @@ def graded(box, tmp_path_factory):
     def write(student, answers, first=None, drop=(), edit=()):
         notebook = nbformat.from_dict(release)
         notebook.cells = [cell for cell in notebook.cells if cell.id not in drop]
+        notebook.cells.append(nbformat.v4.new_markdown_cell(f"{SCRIPT} by {student}"))
         if first:
             notebook.cells.insert(1, nbformat.v4.new_code_cell(first))
         for cell in notebook.cells:
@@ -85,7 +90,7 @@ def graded(box, tmp_path_factory):
         for file in sorted(handed_in.iterdir()):
             out.write(file, file.name)
         out.writestr("notes.ipynb", "{}")
-    passed_over = course.collect(folder, HW, archive)
+    passed_over = collect(folder, HW, archive)
     assert list(passed_over) == ["notes.ipynb"]
     package = {file: file.read_bytes() for file in sandbox.PACKAGE.rglob("*.py")}
     with pytest.MonkeyPatch.context() as patch:
@@ -151,6 +156,8 @@ def test_feedback_pages_and_the_grade_table(graded):
         text = page.read_text("utf-8")
         assert "HIDDEN TESTS" not in text
         assert "from graders" not in text
+        assert "alert(1)</script>" not in text.replace("&lt;script&gt;alert(1)&lt;/script&gt;", "")
+        assert "onerror=" not in text.replace("onerror='alert(2)'&gt;", "")
         assert f"Score: {float(rows[page.parts[-3]]['total']):g}" in text.replace(".0 /", " /")
     with course.table(folder).open(newline="") as stored:
         exported = {row["student_id"]: float(row["score"]) for row in csv.DictReader(stored)}
@@ -196,11 +203,24 @@ def test_without_a_sandbox_nothing_is_graded(small_course, monkeypatch, tmp_path
     (tmp_path / "ann_hw1.ipynb").write_text("{}")
     copy = tmp_path / "course"
     shutil.copytree(small_course, copy)
-    course.collect(copy, "hw1", tmp_path)
+    collect(copy, "hw1", tmp_path)
     monkeypatch.setattr(sandbox.shutil, "which", lambda name: None)
     with pytest.raises(RuntimeError, match="bubblewrap, which is not installed"):
         course.grade(copy, "hw1")
     assert not (copy / "judged").exists()
+
+
+@pytest.mark.parametrize("number", proof.NUMBERS)
+def test_the_solution_of_every_homework_gets_all_the_points_in_the_sandbox(box, tmp_path, number):
+    folder, name = tmp_path / "course", f"hw{number}"
+    course.create(folder, HOMEWORK)
+    release = nbformat.read(course.release(folder, name), 4)
+    tasks = course.tasks_of(folder, name)
+    judged = judge.judge(folder / "source" / name / f"{name}.ipynb", release, tasks, "secret", "ann")
+    assert {label: verdict.sentence for label, verdict in judged.verdicts.items()} == dict.fromkeys(tasks, "right")
+    assert all("was changed; it was put back" in remark for remark in judged.remarks)
+    errors = [cell.source for cell in judged.notebook.cells if "error" in str(cell.get("outputs"))]
+    assert errors == []
 
 
 def test_a_fault_of_the_graders_own_stops_nobody_elses_mark(box, small_course, tmp_path, monkeypatch):
@@ -209,7 +229,7 @@ def test_a_fault_of_the_graders_own_stops_nobody_elses_mark(box, small_course, t
     for student in ("ann", "bob", "eve"):
         (tmp_path / "in" / student).mkdir(parents=True)
         shutil.copy(copy / "source" / "hw1" / "hw1.ipynb", tmp_path / "in" / student)
-    course.collect(copy, "hw1", tmp_path / "in")
+    collect(copy, "hw1", tmp_path / "in")
     real = course.judge
 
     def faulty(file, release, tasks, secret, student):
@@ -227,17 +247,33 @@ def test_a_fault_of_the_graders_own_stops_nobody_elses_mark(box, small_course, t
 def test_of_two_files_the_newer_counts_and_names_that_say_nothing_are_passed_over(small_course, tmp_path):
     copy, files = tmp_path / "course", tmp_path / "in"
     shutil.copytree(small_course, copy)
-    for i, name in enumerate(
-        ["bob_hw1.ipynb", "bob_1234_hw1 (2).ipynb", "eve/hw1.ipynb", "hw1.ipynb", "zoe_hw2.ipynb"]
-    ):
+    names = [
+        "bob_hw1.ipynb",
+        "bob_1234_hw1 (2).ipynb",
+        "eve/hw1.ipynb",
+        "anna_maria_hw1.ipynb",
+        "anna_lena_late_77_hw1-1.ipynb",
+    ]
+    for i, name in enumerate([*names, "hw1.ipynb", "zoe_hw2.ipynb"]):
         (files / name).parent.mkdir(parents=True, exist_ok=True)
         (files / name).write_text(name)
         os.utime(files / name, (1000 + i, 1000 + i))
     (files / "link_hw1.ipynb").symlink_to("/etc/passwd")
-    passed_over = course.collect(copy, "hw1", files)
+    passed_over = collect(copy, "hw1", files)
     assert sorted(passed_over) == ["bob_hw1.ipynb", "hw1.ipynb", "link_hw1.ipynb", "zoe_hw2.ipynb"]
-    assert (copy / "submitted" / "bob" / "hw1" / "hw1.ipynb").read_text() == "bob_1234_hw1 (2).ipynb"
-    assert (copy / "submitted" / "eve" / "hw1" / "hw1.ipynb").read_text() == "eve/hw1.ipynb"
+    taken = {file.parts[-3]: file.read_text() for file in (copy / "submitted").glob("*/hw1/hw1.ipynb")}
+    assert taken == dict(zip(("bob", "eve", "anna_maria", "anna_lena"), names[1:]))
+
+
+def test_in_a_zip_the_times_that_it_tells_count_and_what_an_earlier_one_held_does_not(small_course, tmp_path):
+    copy = tmp_path / "course"
+    shutil.copytree(small_course, copy)
+    for year, student in ((2025, "old"), (2026, "bob")):
+        with zipfile.ZipFile(tmp_path / "in.zip", "w") as out:
+            out.writestr(zipfile.ZipInfo(f"{student}_hw1-1.ipynb", (year, 5, 2, 8, 0, 0)), "later")
+            out.writestr(zipfile.ZipInfo(f"{student}_hw1.ipynb", (year, 5, 1, 8, 0, 0)), "earlier")
+        assert list(collect(copy, "hw1", tmp_path / "in.zip")) == [f"{student}_hw1.ipynb"]
+        assert (copy / "submitted" / student / "hw1" / "hw1.ipynb").read_text() == "later"
 
 
 def test_without_the_extra_one_sentence_says_what_to_install(tmp_path):

@@ -33,12 +33,30 @@ def test_tensors_that_share_memory_complex_ones_arrays_and_factored_ones_too():
     assert torch.equal(wire.unpack(wire.pack(np.arange(3.0))), torch.arange(3.0, dtype=torch.float64))
 
 
+def test_a_tuple_stays_a_tuple_for_it_may_be_an_index():
+    back = wire.unpack(wire.pack({"head": (1, 0), "heads": [(0, 1), [2]]}))
+    assert back == {"head": (1, 0), "heads": [(0, 1), [2]]}
+    assert torch.arange(6).view(2, 3)[back["head"]] == 3
+
+
+def test_what_the_grader_expands_takes_no_room_and_a_submission_cannot_do_it():
+    wide = torch.randn(2, 1, 3).expand(2, 10**9, 3)
+    message = wire.pack([wide], ours=True)
+    assert len(message) < 1000
+    (back,) = wire.unpack(message, ours=True)
+    assert back.shape == wide.shape
+    assert torch.equal(back[:, 7], wide[:, 0])
+    with pytest.raises(ValueError, match="not a message"):
+        wire.unpack(message)
+    assert torch.equal(wire.unpack(wire.pack(torch.ones(1, 3).expand(4, 3))), torch.ones(4, 3))
+
+
 def test_a_model_arrives_with_its_weights():
     model = models.tiny(2, seed=5)
-    back = wire.unpack(wire.pack([model]), models_too=True)[0]
+    back = wire.unpack(wire.pack([model]), ours=True)[0]
     tokens = torch.randint(64, (2, 9))
     assert torch.equal(back(tokens), model(tokens))
-    shipped = wire.unpack(wire.pack(models.load("one-layer")), models_too=True)
+    shipped = wire.unpack(wire.pack(models.load("one-layer")), ours=True)
     assert shipped.to_string([0]) == models.BOS
     assert shipped.cfg.model_name == "one-layer"
 
@@ -46,7 +64,7 @@ def test_a_model_arrives_with_its_weights():
 def test_a_model_that_bears_a_shipped_ones_name_is_sent_as_it_is():
     model = models.bridge(models.PaperModel(models.config(1, 32, 4, 32, 64), 3), name="homework")
     tokens = torch.randint(64, (1, 9))
-    assert torch.equal(wire.unpack(wire.pack(model), models_too=True)(tokens), model(tokens))
+    assert torch.equal(wire.unpack(wire.pack(model), ours=True)(tokens), model(tokens))
 
 
 def test_the_grader_takes_no_model_from_a_submission():
@@ -69,5 +87,5 @@ def test_noise_is_refused(noise):
 def test_a_stream_that_ends_or_promises_too_much():
     with pytest.raises(EOFError):
         wire.read(io.BytesIO(struct.pack("<Q", 10) + b"abc"))
-    with pytest.raises(ValueError, match="64 MB"):
+    with pytest.raises(ValueError, match="8 MB"):
         wire.read(io.BytesIO(struct.pack("<Q", 2**60)))

@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
 
         print(progress.write_page(arguments.folder))
         return
-    from walkthrough.homework import course, leaks, practice
+    from walkthrough.homework import collect, course, leaks, practice
 
     match arguments.command:
         case "new":
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
         case "leaks":
             leaks.report(arguments.course, arguments.wheel)
         case "collect":
-            passed_over = course.collect(arguments.course, arguments.assignment, arguments.files)
+            passed_over = collect.collect(arguments.course, arguments.assignment, arguments.files)
             for name, why in passed_over.items():
                 print(f"{name}: {why}")
         case "grade":

@@ -1,4 +1,4 @@
-"""A course's folder, in nbgrader's layout, and the teacher's steps in it: release, collect, grade, feedback, table.
+"""A course's folder, in nbgrader's layout, and the teacher's steps in it: release, grade, feedback, table.
 
 nbgrader makes the releases, keeps the gradebook and writes the feedback; it never runs a submission: `judge` does.
 """
@@ -11,7 +11,6 @@ import secrets
 import shutil
 import sys
 import warnings
-import zipfile
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -28,6 +27,7 @@ from traitlets.config import Config, PyFileConfigLoader
 from walkthrough.check import RIGHT
 from walkthrough.homework import sandbox
 from walkthrough.homework.judge import Judged, judge, unjudged
+from walkthrough.homework.practice import to_copy
 from walkthrough.homework.task import Task
 
 CONFIG = '''"""nbgrader's settings for this course: see the instructor's guide of `walkthrough`."""
@@ -47,7 +47,6 @@ c.GenerateFeedback.preprocessors = [
 ]
 c.HTMLExporter.sanitize_html = True  # a submission's own HTML and scripts do not run in the reader's browser
 '''
-ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.@-]*")
 
 
 def create(folder: Path, homework: Path) -> list[str]:
@@ -55,13 +54,7 @@ def create(folder: Path, homework: Path) -> list[str]:
 
     Returns the assignments. Raises ValueError if the folder is in use, or `homework` holds no homework.
     """
-    notebooks = sorted(homework.glob("hw*.ipynb"))
-    if not notebooks or not (homework / "graders").is_dir():
-        raise ValueError(
-            f"{homework} holds no homework: give the folder notebooks/homework of walkthrough's repository"
-        )
-    if folder.exists() and any(folder.iterdir()):
-        raise ValueError(f"{folder} is in use: give a new folder, so that no gradebook is overwritten")
+    notebooks = to_copy(homework, folder)
     for notebook in notebooks:
         target = folder / "source" / notebook.stem
         target.mkdir(parents=True)
@@ -126,38 +119,6 @@ def release(folder: Path, assignment: str) -> Path:
     check_assignment(folder, assignment)
     done(nbgrader.generate_assignment(assignment), f"the release of {assignment}")
     return folder / "release" / assignment / f"{assignment}.ipynb"
-
-
-def collect(folder: Path, assignment: str, handed_in: Path) -> dict[str, str]:
-    """Files named STUDENT_hw1.ipynb or STUDENT/hw1.ipynb, in a folder or a zip, into `submitted/`; newest wins.
-
-    Returns, for each file that was passed over, why.
-    """
-    check_assignment(folder, assignment)
-    if zipfile.is_zipfile(handed_in):
-        unpacked = folder / "downloaded" / assignment
-        with zipfile.ZipFile(handed_in) as archive:
-            archive.extractall(unpacked)
-        handed_in = unpacked
-    newest: dict[str, Path] = {}
-    passed_over = {}
-    for file in sorted(handed_in.rglob("*.ipynb")):
-        name = str(file.relative_to(handed_in))
-        found = re.fullmatch(rf"(?:.*/)?({ID.pattern})[_/](?:.*_)?{assignment}(?: ?\(\d+\)|-\d+)?\.ipynb", name)
-        if file.is_symlink() or not found:
-            passed_over[name] = f"its name does not say whose {assignment} it is (STUDENT_{assignment}.ipynb)"
-            continue
-        other = newest.get(found[1])
-        if other is not None:
-            older = min(file, other, key=lambda x: x.stat().st_mtime)
-            passed_over[str(older.relative_to(handed_in))] = f"{found[1]} handed in a newer one"
-            file = max(file, other, key=lambda x: x.stat().st_mtime)
-        newest[found[1]] = file
-    for student, file in newest.items():
-        target = folder / "submitted" / student / assignment
-        target.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(file, target / f"{assignment}.ipynb")
-    return passed_over
 
 
 def grade(folder: Path, assignment: str, workers: int = 2, students: Iterable[str] | None = None) -> dict[str, Judged]:

@@ -70,7 +70,7 @@ class Sandbox:
 
         def exchange() -> dict[str, Any]:
             """The request there, the answer back."""
-            wire.write(self.process.stdin, request)
+            wire.write(self.process.stdin, request, ours=True)
             reply = wire.read(self.process.stdout)
             if not isinstance(reply, dict):
                 raise ValueError("no answer in the agreed form")

@@ -13,78 +13,90 @@ from torch import Tensor
 
 from walkthrough import models
 
-LARGEST = 64 * 2**20  # bytes in a message
+LARGEST = {True: 64 * 2**20, False: 8 * 2**20}  # bytes in a message of the grader's, and in one of a submission's
 
 
-def pack(value: Any) -> bytes:
+def pack(value: Any, ours: bool = False) -> bytes:
     """Any value made of numbers, texts, tensors, course models, and lists, tuples and dicts of them.
 
-    Raises TypeError for anything else.
+    `ours` is a message of the grader's: what is expanded in it stays so, and takes no room. Raises TypeError for any
+    other value.
     """
     tensors: dict[str, Tensor] = {}
-    tree = flatten(value, tensors)
+    tree = flatten(value, tensors, ours)
     return save_safetensors(tensors, metadata={"tree": json.dumps(tree)})
 
 
-def unpack(message: bytes, models_too: bool = False) -> Any:
-    """What was packed; a tuple comes back as a list.
+def unpack(message: bytes, ours: bool = False) -> Any:
+    """What was packed.
 
-    Raises ValueError for a message that `pack` did not write, and for a model where none is expected.
+    Raises ValueError for a message that `pack` did not write; from a submission, models and expanded tensors are none.
     """
     try:
         length = struct.unpack("<Q", message[:8])[0]
         tree = json.loads(json.loads(message[8 : 8 + length])["__metadata__"]["tree"])
-        return restore(tree, load_safetensors(message), models_too)
+        return restore(tree, load_safetensors(message), ours)
     except Exception as error:
         raise ValueError(f"this is not a message of the grader's: {type(error).__name__}") from error
 
 
-def flatten(value: Any, tensors: dict[str, Tensor]) -> Any:
+def flatten(value: Any, tensors: dict[str, Tensor], ours: bool) -> Any:
     """A tree that JSON can hold; the tensors in it go to `tensors` and leave their names."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, list | tuple):
-        return [flatten(item, tensors) for item in value]
+    if isinstance(value, list):
+        return [flatten(item, tensors, ours) for item in value]
+    if isinstance(value, tuple):
+        return {"tuple": flatten(list(value), tensors, ours)}
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {"dict": {key: flatten(item, tensors) for key, item in value.items()}}
+        return {"dict": {key: flatten(item, tensors, ours) for key, item in value.items()}}
     if hasattr(value, "original_model"):
         state, cfg = value.original_model.state_dict(), value.cfg
         weights = {key.replace("._original_component", ""): tensor for key, tensor in state.items()}
         shape = {key: getattr(cfg, key) for key in ("n_layers", "d_model", "n_heads", "n_ctx", "d_vocab")}
         said = {"model": cfg.model_name, "shape": shape, "tokenizer": value.tokenizer is not None}
-        return said | {"weights": flatten(weights, tensors)}
+        return said | {"weights": flatten(weights, tensors, ours)}
     value = getattr(value, "AB", value)  # a FactoredMatrix
     if isinstance(value, np.ndarray | np.generic):
         value = torch.as_tensor(value)
     if not isinstance(value, Tensor):
         raise TypeError(f"a value of type {type(value).__name__} cannot be handed in: give numbers, texts or tensors")
     name, value = str(len(tensors)), value.detach().cpu()
+    said = {"tensor": name, "complex": value.is_complex()}
+    if ours and 0 in value.stride():
+        said["shape"] = list(value.shape)
+        value = value[tuple(slice(None) if step else slice(1) for step in value.stride())]
     tensors[name] = (torch.view_as_real(value) if value.is_complex() else value).clone().contiguous()
-    return {"tensor": name, "complex": value.is_complex()}
+    return said
 
 
-def restore(tree: Any, tensors: dict[str, Tensor], models_too: bool) -> Any:
+def restore(tree: Any, tensors: dict[str, Tensor], ours: bool) -> Any:
     """The value that `flatten` made the tree of."""
     if isinstance(tree, list):
-        return [restore(item, tensors, models_too) for item in tree]
+        return [restore(item, tensors, ours) for item in tree]
     if not isinstance(tree, dict):
         return tree
+    if "tuple" in tree:
+        return tuple(restore(tree["tuple"], tensors, ours))
     if "dict" in tree:
-        return {key: restore(item, tensors, models_too) for key, item in tree["dict"].items()}
+        return {key: restore(item, tensors, ours) for key, item in tree["dict"].items()}
     if "tensor" in tree:
-        found = tensors[tree["tensor"]]
-        return torch.view_as_complex(found) if tree["complex"] else found
-    if not models_too:
-        raise ValueError("a model")
+        found = torch.view_as_complex(tensors[tree["tensor"]]) if tree["complex"] else tensors[tree["tensor"]]
+        if "shape" not in tree:
+            return found
+        if ours:
+            return found.expand(tree["shape"])
+    if not ours:
+        raise ValueError("a model, or a tensor of any size")
     network = models.PaperModel(models.config(**tree["shape"]))
-    network.load_state_dict(restore(tree["weights"], tensors, models_too), strict=False)
+    network.load_state_dict(restore(tree["weights"], tensors, ours), strict=False)
     tokenizer = models.load_tokenizer() if tree["tokenizer"] else None
     return models.bridge(network, tokenizer, tree["model"])
 
 
-def write(stream: BufferedIOBase, value: Any) -> None:
+def write(stream: BufferedIOBase, value: Any, ours: bool = False) -> None:
     """Send one value."""
-    send(stream, pack(value))
+    send(stream, pack(value, ours))
 
 
 def send(stream: BufferedIOBase, message: bytes) -> None:
@@ -93,12 +105,12 @@ def send(stream: BufferedIOBase, message: bytes) -> None:
     stream.flush()
 
 
-def read(stream: BufferedIOBase, models_too: bool = False) -> Any:
+def read(stream: BufferedIOBase, ours: bool = False) -> Any:
     """Receive one value. Raises EOFError when the other side is gone, and ValueError for what is not a message."""
     length = struct.unpack("<Q", exactly(stream, 8))[0]
-    if length > LARGEST:
-        raise ValueError(f"a message of more than {LARGEST // 2**20} MB was sent")
-    return unpack(exactly(stream, length), models_too)
+    if length > LARGEST[ours]:
+        raise ValueError(f"a message of more than {LARGEST[ours] // 2**20} MB was sent")
+    return unpack(exactly(stream, length), ours)
 
 
 def exactly(stream: BufferedIOBase, length: int) -> bytes:

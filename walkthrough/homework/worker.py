@@ -103,7 +103,7 @@ def main() -> None:
     wire.write(answers, {"ready": True})
     while True:
         try:
-            request = wire.read(requests, models_too=True)
+            request = wire.read(requests, ours=True)
         except EOFError:
             return
         with capture_output():

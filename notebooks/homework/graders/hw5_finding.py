@@ -15,6 +15,7 @@ from walkthrough import behaviour, models
 
 PAIR = {"head": "0:0", "sources": [" def"], "triggers": [")"]}  # the form as the notebook shows it, in another order
 TABLE = {")": {" def": [":"]}}
+MOST = 60  # words, or rows, in a claim: each is tried in runs
 LEAST, FEW, CALLED, NOT_CALLED = 0.4, 4, 0.25, 0.15  # brought probability; sources; mean probability of a word
 
 
@@ -28,6 +29,8 @@ def ids_of(words: Any) -> list[int]:
     words = [words] if isinstance(words, str | int) else words
     if not isinstance(words, list | tuple) or not all(isinstance(word, str | int) for word in words):
         raise Refused("words are asked for as a list of texts, one token each")
+    if len(words) > MOST:
+        raise Refused(f"{len(words)} words are no finding: name the few that stand out")
     found = []
     for word in words:
         text = model.to_string(word) if isinstance(word, int) and 0 < word < model.cfg.d_vocab else str(word)
@@ -162,6 +165,8 @@ def rules(answer: Any, text: Text) -> None:
         raise Refused("not of the form that was asked for: a dict of triggers, in it dicts of sources, in these lists")
     if answer == TABLE:
         raise Refused("this is the example of the form, which is ordinary code")
+    if sum(map(len, answer.values())) > MOST or len(answer) > MOST:
+        raise Refused(f"more than {MOST} rows are no finding: name the few pairs that stand out")
     said = {(ids_of(source)[0], ids_of(trigger)[0]): ids_of(words)
             for trigger, row in answer.items() for source, words in row.items()}  # fmt: skip
     if not said:
