@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from graders import hw4_runs
+from graders import hw4_heads, hw4_runs
 from graders.hw4_runs import BROKEN, VIRTUAL, two_layers
 from walkthrough.homework.task import Mistake, Task
 
@@ -234,7 +234,7 @@ CHAIN_MISTAKES = (
 TASKS: dict[str, Task] = {
     "hw4-1": Task("times_chance", 3, SCORES, sized_models, slow_times_chance, CHANCE_MISTAKES),
     "hw4-2": Task("chain_score", 3, PROGRAMS, chains, slow_chain_score, CHAIN_MISTAKES),
-    "hw4-3": Task("written_otherwise", 3, GAUGE, hw4_runs.chains_and_factors, judge=hw4_runs.written_otherwise),
-    "hw4-4": Task("backward_heads", 4, BY_HAND, hw4_runs.benches, judge=hw4_runs.reads_backwards),
+    "hw4-3": Task("written_otherwise", 3, GAUGE, hw4_heads.chains_and_factors, judge=hw4_heads.written_otherwise),
+    "hw4-4": Task("backward_heads", 4, BY_HAND, hw4_heads.benches, judge=hw4_heads.reads_backwards),
     "hw4-5": Task("path_costs", 3, BROKEN, hw4_runs.prompts, hw4_runs.costs, hw4_runs.COST_MISTAKES),
 }

@@ -1,4 +1,4 @@
-"""Tasks 3 and 4 of homework 3: what one head is forced to say, and the contrast that it copies."""
+"""Task 3 of homework 3: what one head is forced to say."""
 
 import copy
 import itertools
@@ -6,17 +6,8 @@ import itertools
 import torch
 from torch import Tensor
 
+from graders.hw3_models import seeds
 from walkthrough.check import as_tensor, likely_mistake, same
-
-COPYING = "notebook 05, “Copying, in d_head numbers”"
-CHANCE = "notebook 05, “How sure may we be?”"
-SAY = "notebook 05, “What two tables must say”"
-
-
-def seeds(seed: int, number: int) -> list[int]:
-    """As many seeds as wanted, all drawn from one."""
-    return torch.randint(2**31, (number,), generator=torch.Generator().manual_seed(seed)).tolist()
-
 
 # 3 what is forced
 
@@ -159,129 +150,3 @@ def what_is_forced(answer, raised: Tensor, known: Tensor) -> str | None:
             return "one group of known entries is complete, another untouched: start again wherever something is known"
         return "it stopped too early: what is forced forces more"
     return likely_mistake(mine, right) or "a forced entry has the wrong value: follow the chain that leads to it"
-
-
-# 4 the copied contrast
-
-
-def head_with(block: Tensor, n: int, seed: int) -> tuple[Tensor, Tensor, float]:
-    """Factors of a table [n n] whose rows, once centred, have the eigenvalues of a block; and how skew its axes are."""
-    generator, d_head = torch.Generator().manual_seed(seed), len(block)
-    axes, A, B, common = (
-        torch.randn(shape, generator=generator).double()
-        for shape in ((d_head, d_head), (n, d_head), (d_head, n), (d_head, 1))
-    )
-    axes = torch.eye(d_head) + 0.5 * axes
-    fixed = torch.cat([A, torch.ones(n, 1)], 1)  # what B does to these is settled: the block, and no constant
-    wanted = torch.cat([axes @ block @ axes.inverse(), torch.zeros(d_head, 1)], 1)
-    B = wanted @ fixed.pinverse() + 0.2 * B @ (torch.eye(n) - fixed @ fixed.pinverse())
-    return A.float(), (B + common).float(), torch.linalg.cond(axes).item()
-
-
-def steady(A: Tensor, B: Tensor) -> bool:
-    """Whether single precision is enough for the answer and for each mistake, signs included."""
-    steps = [{}, *(row[-1] for row in CONTRAST if isinstance(row[-1], dict))]
-    pairs = [(contrast(A, B, **some), contrast(A.double(), B.double(), **some)) for some in steps]
-    return all((rough - exact).abs().max() < 1e-5 * exact.abs().max() for rough, exact in pairs)
-
-
-def spectra(seed: int) -> list[tuple]:
-    """OV factors whose centred table has real eigenvalues of both signs and a complex pair, and is far from symmetric."""
-    cases = []
-    sizes = [(14, (1.6, -3.1), (2.1, 1.2)), (17, (2.3, 0.9, -3.9), (2.9, 0.8)), (12, (1.2, 0.5, -3.0), (1.9, 1.5))]
-    for s, (n, real, (re, im)) in zip(seeds(seed, len(sizes)), sizes):
-        block = torch.block_diag(torch.tensor(real).diag(), torch.tensor([[re, im], [-im, re]])).double()
-        for attempt in seeds(s, 300):
-            *case, skew = head_with(block, n, attempt)
-            right, both = slow_contrast(*case), (case, [x.double() for x in case])
-            by_chance = [way(*x) for x in both for way in (whole_contrast, unscaled)]
-            first, second = right.abs().topk(2).values
-            if skew < 20 and first > 1.02 * second and all(v.double() @ right < 0 for v in by_chance) and steady(*case):
-                break
-        cases.append(tuple(case))
-    return cases
-
-
-def unit(v: Tensor) -> Tensor:
-    """Of length 1, the entry that is largest in size positive."""
-    return v / v.norm() * v[v.abs().argmax()].sign()
-
-
-def centred_columns(B: Tensor) -> Tensor:
-    """B for a table whose rows have mean 0."""
-    return B - B.mean(1, keepdim=True)
-
-
-def whole_contrast(A: Tensor, B: Tensor) -> Tensor:
-    """From the whole table written out, in double precision: the left eigenvector of its largest real eigenvalue."""
-    values, vectors = torch.linalg.eig((A.double() @ centred_columns(B.double())).T)
-    real = values.imag.abs() < 1e-7 * values.abs().max()
-    return vectors[:, torch.where(real, values.real, -torch.inf).argmax()].real
-
-
-def slow_contrast(A: Tensor, B: Tensor) -> Tensor:
-    """The same, with length and sign as asked."""
-    return unit(whole_contrast(A, B))
-
-
-def contrast(A: Tensor, B: Tensor, rank=None, turn=lambda M: M.T, back=lambda y, A, B: y @ B, centre=True, scale=unit):
-    """From the small product, with any of the steps changed."""
-    B = centred_columns(B) if centre else B
-    values, vectors = torch.linalg.eig(turn(B @ A))
-    rank = rank or (lambda values: torch.where(values.imag == 0, values.real, -torch.inf))
-    return scale(back(vectors[:, rank(values).argmax()].real, A, B))
-
-
-def unscaled(A: Tensor, B: Tensor) -> Tensor:
-    """The mixture as it comes, its length and sign left to chance."""
-    return contrast(A, B, scale=lambda v: v)
-
-
-def with_steps(steps: dict):
-    """`contrast` with these steps, in double precision."""
-    return lambda A, B: contrast(A.double(), B.double(), **steps)
-
-
-def symmetric(A: Tensor, B: Tensor) -> Tensor:
-    """The highest eigenvector of the table's symmetric part."""
-    table = A.double() @ centred_columns(B.double())
-    return unit(torch.linalg.eigh(table + table.T).eigenvectors[:, -1])
-
-
-def singular(side: int):
-    """The first singular vector of the table: on the left (0) or the right (2)."""
-
-    def wrong(A: Tensor, B: Tensor) -> Tensor:
-        U, _, Vh = torch.linalg.svd(A.double() @ centred_columns(B.double()))
-        return unit(U[:, 0] if side == 0 else Vh[0])
-
-    return wrong
-
-
-CONTRAST = [
-    ("the constant in each row was left in, and a softmax ignores it", CHANCE, dict(centre=False)),
-    ("that eigenvector is for columns: our mixtures are rows and stand left of the table", COPYING,
-        dict(turn=lambda M: M, back=lambda y, A, B: A @ y)),
-    ("`eig` gives eigenvectors that stand right of a matrix: the small one was to be taken from the left", COPYING,
-        dict(turn=lambda M: M)),
-    ("A leads back to the wrong side: which factor has a column for each out?", COPYING,
-        dict(back=lambda y, A, B: A @ y)),
-    ("largest in size is not largest: that eigenvalue is negative, and its mixture lowers itself", COPYING,
-        dict(rank=lambda values: values.abs())),
-    ("that eigenvalue is one of a complex pair, which turns one mixture into another", COPYING,
-        dict(rank=lambda values: values.real)),
-    ("your matrix was made symmetric: a head's table is not", CHANCE, symmetric),
-    ("a singular vector goes in and another comes out: an eigenvector must come back as itself", COPYING, singular(0)),
-    ("a singular vector of the outs: another comes in for it, and an eigenvector must come back as itself", COPYING,
-        singular(2)),
-    ("not of length 1: divide by the norm", COPYING, dict(scale=lambda v: v * v[v.abs().argmax()].sign())),
-    ("neither of length 1 nor with the sign that was asked", COPYING, dict(scale=lambda v: v)),
-    ("entries that add up to 1 were not asked: length 1 is the root of the sum of squares", COPYING,
-        dict(scale=lambda v: v / v.abs().sum() * v[v.abs().argmax()].sign())),
-    ("the sign is left to chance: make the entry that is largest in size positive", COPYING,
-        dict(scale=lambda v: v / v.norm())),
-    ("that is in the head's d_head dimensions: a mixture has one entry for each token", COPYING,
-        dict(back=lambda y, A, B: y)),
-    ("those are the tokens' own logits, the diagonal", COPYING,
-        lambda A, B: unit((A * centred_columns(B).T).sum(1).double())),
-]  # fmt: skip

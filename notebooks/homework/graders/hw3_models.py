@@ -1,0 +1,27 @@
+"""What the tasks of homework 3 share: random one-layer models, seeds, and the places that refusals send to."""
+
+import torch
+
+from walkthrough import models
+
+PATHS = "notebook 04, “The model is a sum of paths”"
+TABLES = "notebook 04, “Two tables for each head”"
+STEPS = "notebook 03, “One head, step by step”"
+MAP = "notebook 00, “Every weight, by name”"
+COPYING = "notebook 05, “Copying, in d_head numbers”"
+CHANCE = "notebook 05, “How sure may we be?”"
+SAY = "notebook 05, “What two tables must say”"
+
+
+def seeds(seed: int, number: int) -> list[int]:
+    """As many seeds as wanted, all drawn from one."""
+    return torch.randint(2**31, (number,), generator=torch.Generator().manual_seed(seed)).tolist()
+
+
+def loud(seed: int, d_model: int, n_heads: int, d_vocab: int):
+    """A random one-layer model: patterns far from uniform, and much that all logits share."""
+    network = models.PaperModel(models.config(1, d_model, n_heads, 16, d_vocab), seed)
+    network.tok_embed.weight.data *= 10
+    network.head.weight.data *= 10
+    network.head.weight.data += torch.randn(d_model, generator=torch.Generator().manual_seed(seed))
+    return models.bridge(network, name="loud")
