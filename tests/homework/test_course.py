@@ -156,8 +156,8 @@ def test_feedback_pages_and_the_grade_table(graded):
         text = page.read_text("utf-8")
         assert "HIDDEN TESTS" not in text
         assert "from graders" not in text
-        assert "alert(1)</script>" not in text.replace("&lt;script&gt;alert(1)&lt;/script&gt;", "")
-        assert "onerror=" not in text.replace("onerror='alert(2)'&gt;", "")
+        assert "<script>alert(1)" not in text
+        assert "onerror" not in text
         assert f"Score: {float(rows[page.parts[-3]]['total']):g}" in text.replace(".0 /", " /")
     with course.table(folder).open(newline="") as stored:
         exported = {row["student_id"]: float(row["score"]) for row in csv.DictReader(stored)}
@@ -176,7 +176,10 @@ def test_a_second_grading_gives_the_same_marks(graded):
 def test_nbgrader_by_itself_refuses_to_run_submissions(graded):
     folder = graded[0]
     ran = subprocess.run(
-        [sys.executable, "-m", "nbgrader", "autograde", HW, "--force"], cwd=folder, capture_output=True, text=True
+        [sys.executable, "-m", "nbgrader", "autograde", HW, "--student=right0", "--force"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
     )
     assert ran.returncode != 0
     assert "python -m walkthrough.homework grade" in ran.stdout + ran.stderr

@@ -32,6 +32,13 @@ from walkthrough.homework.task import Task
 
 CONFIG = '''"""nbgrader's settings for this course: see the instructor's guide of `walkthrough`."""
 
+from bleach import clean
+from nbconvert.filters import markdown2html
+
+TAGS = """a b blockquote br code dd del details div dl dt em h1 h2 h3 h4 h5 h6 hr i img li ol p pre
+    s span strong sub summary sup table tbody td th thead tr ul""".split()
+ATTRIBUTES = {"*": ["class", "id"], "a": ["href", "title"], "img": ["alt", "src", "title"]}
+
 
 def no_submission_is_run_here(**kwargs):
     raise RuntimeError("grade with `python -m walkthrough.homework grade`: nbgrader would run submissions unprotected")
@@ -45,7 +52,9 @@ c.GenerateFeedback.preprocessors = [
     "nbgrader.preprocessors.GetGrades",
     "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
 ]
-c.HTMLExporter.sanitize_html = True  # a submission's own HTML and scripts do not run in the reader's browser
+# A submission's own HTML and scripts do not run in the reader's browser. (nbgrader's page does not clean markdown.)
+c.HTMLExporter.sanitize_html = True
+c.HTMLExporter.filters = {"markdown2html": lambda source: clean(markdown2html(source), TAGS, ATTRIBUTES)}
 '''
 
 
