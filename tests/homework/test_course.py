@@ -175,6 +175,11 @@ def test_a_second_grading_gives_the_same_marks(graded):
 
 def test_nbgrader_by_itself_refuses_to_run_submissions(graded):
     folder = graded[0]
+    submitted = folder / "submitted" / "right0" / HW / f"{HW}.ipynb"
+    notebook = nbformat.read(submitted, 4)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(f"open({str(folder / 'was_run')!r}, 'w')"))
+    submitted.chmod(0o644)
+    nbformat.write(notebook, submitted)
     ran = subprocess.run(
         [sys.executable, "-m", "nbgrader", "autograde", HW, "--student=right0", "--force"],
         cwd=folder,
@@ -183,6 +188,7 @@ def test_nbgrader_by_itself_refuses_to_run_submissions(graded):
     )
     assert ran.returncode != 0
     assert "python -m walkthrough.homework grade" in ran.stdout + ran.stderr
+    assert not (folder / "was_run").exists()
 
 
 def test_the_commands_say_in_one_sentence_what_cannot_be_done(tmp_path, small_course, small_homework):

@@ -34,19 +34,21 @@ CONFIG = '''"""nbgrader's settings for this course: see the instructor's guide o
 
 from bleach import clean
 from nbconvert.filters import markdown2html
+from nbgrader.preprocessors import NbGraderPreprocessor
 
 TAGS = """a b blockquote br code dd del details div dl dt em h1 h2 h3 h4 h5 h6 hr i img li ol p pre
     s span strong sub summary sup table tbody td th thead tr ul""".split()
 ATTRIBUTES = {"*": ["class", "id"], "a": ["href", "title"], "img": ["alt", "src", "title"]}
 
 
-def no_submission_is_run_here(**kwargs):
-    raise RuntimeError("grade with `python -m walkthrough.homework grade`: nbgrader would run submissions unprotected")
+class NoSubmissionIsRunHere(NbGraderPreprocessor):
+    def preprocess(self, nb, resources):
+        raise RuntimeError("grade with `python -m walkthrough.homework grade`: nbgrader would run submissions unprotected")
 
 
 c = get_config()  # noqa: F821
 c.CourseDirectory.course_id = "walkthrough"
-c.Autograde.pre_convert_hook = no_submission_is_run_here
+c.Autograde.sanitize_preprocessors = c.Autograde.autograde_preprocessors = [NoSubmissionIsRunHere]
 c.GenerateFeedback.preprocessors = [
     "nbgrader.preprocessors.ClearHiddenTests",
     "nbgrader.preprocessors.GetGrades",
@@ -86,7 +88,6 @@ def api(folder: Path, **course_directory: str) -> NbGraderAPI:
     config.CourseDirectory.root = str(folder.resolve())
     config.CourseDirectory.update(course_directory)
     if course_directory:  # judged notebooks: nbgrader reads their marks, and runs nothing
-        config.Autograde.pre_convert_hook = lambda **kwargs: None
         names = {"sanitize": ("DeduplicateIds", "OverwriteCells", "CheckCellMetadata"),
                  "autograde": ("LimitOutput", "SaveAutoGrades", "AssignLatePenalties", "CheckCellMetadata")}  # fmt: skip
         for step, kept in names.items():
