@@ -11,6 +11,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 ROOT = Path(__file__).parent.parent
 same_but_for_last_digits = runpy.run_path(str(ROOT / "conftest.py"))["same_but_for_last_digits"]
+STATE = '<script type="application/json" id="wt-12ab-state">{"packed": "eJw"}</script>'
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,8 @@ same_but_for_last_digits = runpy.run_path(str(ROOT / "conftest.py"))["same_but_f
         ("loss 2.415", "cost 2.415", False),
         ("1:3 0.60", "1:4 0.60", False),
         ("0.1 0.2", "0.1", False),
+        (f"<p>a</p>{STATE}", f"<p>a</p>{STATE.replace('eJw', 'xyz')}", True),
+        (f"<p>a</p>{STATE}", f"<p>b</p>{STATE}", False),
     ],
 )
 def test_only_the_last_digit_of_a_fraction_may_differ(stored, new, same):

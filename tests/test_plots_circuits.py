@@ -52,3 +52,14 @@ def test_effects_are_in_their_rows_with_a_colour_for_each_group_and_controls_gre
     shown = [tuple(handle.get_color()[0].tolist()) for handle in legend.legend_handles]
     assert shown == [to_rgba(name) for name in ("tab:blue", "tab:orange", "silver")]
     assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first row on top
+
+
+def test_ranked_bars_keep_their_order_and_say_their_values():
+    panels = {"logits": (torch.tensor([2.0, 0.5, -1.0]), [" in", "$", "\n"]), "log-odds": (torch.tensor([]), [])}
+    full, empty = plots_circuits.ranked(panels)
+    assert [bar.get_width() for bar in full.patches] == [2.0, 0.5, -1.0]
+    assert [bar.get_facecolor() for bar in full.patches] == [to_rgba(f"tab:{name}") for name in ("red", "red", "blue")]
+    assert [text.get_text() for text in full.texts] == ["2.00", "0.50", "-1.00"]
+    assert [label.get_text() for label in full.get_yticklabels()] == ["·in", r"\$", "⏎"]
+    assert full.get_ylim() == empty.get_ylim() == (2.5, -0.5)  # the first row on top
+    assert (full.get_xlabel(), empty.get_xlabel(), len(empty.patches)) == ("logits", "log-odds", 0)

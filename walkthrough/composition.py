@@ -1,10 +1,13 @@
 """Heads that read what earlier heads wrote: composition scores, and the circuits of two heads in a row."""
 
+from functools import cache
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from walkthrough.models import check_head
+from walkthrough import models
+from walkthrough.models import check_head, head_weights
 
 
 def composition_scores(model, kind: str, layers: tuple[int, int] = (0, 1)) -> Float[Tensor, "write read"]:
@@ -21,6 +24,31 @@ def composition_scores(model, kind: str, layers: tuple[int, int] = (0, 1)) -> Fl
     reads = {"Q": W_QK, "K": W_QK.mT, "V": model.OV[later].AB}[kind]
     size = lambda matrix: matrix.norm(dim=(-2, -1))
     return torch.stack([size(W_OV @ reads) / (size(W_OV) * size(reads)) for W_OV in writes])
+
+
+@cache
+def random_scores(
+    d_model: int, n_heads: int, n_ctx: int, d_vocab: int, seeds: int = 5
+) -> Float[Tensor, "seed kind write read"]:
+    """Composition scores, as Q, K and V, of untrained two-layer models of a shape, seeds 0, 1, …: what chance gives.
+
+    Their squares average to 1/d_model, whatever the rank; how far they spread depends on d_head. (The chance level that
+    composition needs in Elhage et al. 2021, "Two-Layer" models.)
+    """
+    shape = models.config(2, d_model=d_model, n_heads=n_heads, n_ctx=n_ctx, d_vocab=d_vocab)
+    untrained = (models.bridge(models.PaperModel(shape, seed)) for seed in range(seeds))
+    return torch.stack([torch.stack([composition_scores(each, kind) for kind in "QKV"]) for each in untrained])
+
+
+def q_composed_circuit(model, first: tuple[int, int], second: tuple[int, int]):
+    """How much the second head, from queries that the first head built of each token (row), looks for each token (column).
+
+    A FactoredMatrix [d_vocab d_vocab] of rank d_head, in the units that the softmax takes: divided by √d_head. Heads
+    are (layer, head). Raises ValueError if there is no such head, or if the first is not in an earlier layer. The
+    paper's W_E^T W_OV^T W_QK W_E, the W of the term A ⊗ Id ⊗ W (Elhage et al. 2021, "Two-Layer" models).
+    """
+    check_pair(model, first, second)
+    return model.W_E @ model.OV[first] @ model.QK[second] @ model.W_E.T * model.cfg.d_head**-0.5
 
 
 def k_composed_circuit(model, first: tuple[int, int], second: tuple[int, int]):
@@ -43,6 +71,32 @@ def virtual_ov_circuit(model, first: tuple[int, int], second: tuple[int, int]):
     """
     check_pair(model, first, second)
     return model.W_E @ model.OV[first] @ model.OV[second] @ model.W_U
+
+
+def composed_scores(
+    model, run, kind: str, first: tuple[int, int], second: tuple[int, int]
+) -> Float[Tensor, "query key"]:
+    """The term of the second head's scores in which its query ("Q") or its key ("K") is what the first head wrote.
+
+    The other side is the token's embedding. Before mask and softmax, divided by √d_head; exactly the term of
+    `attention_score_terms`. `run` is what `run_with_cache` returns for one prompt. Raises ValueError for another kind,
+    and for pairs that cannot compose (Elhage et al. 2021, "Two-Layer" models: A ⊗ Id ⊗ W and Id ⊗ A ⊗ W).
+    """
+    if kind not in ("Q", "K"):
+        raise ValueError(
+            f"{kind!r} is no side of an attention score: a query (Q) or a key (K) can be what a head wrote"
+        )
+    check_pair(model, first, second)
+    W_Q, W_K, _, _ = head_weights(model, *second)
+    embed, wrote = run["hook_embed"][0], run["z", first[0]][0, :, first[1]] @ model.W_O[first]
+    query, key = (wrote, embed) if kind == "Q" else (embed, wrote)
+    return (query @ W_Q) @ (key @ W_K).T / model.cfg.d_head**0.5
+
+
+def over_the_visible(scores: Float[Tensor, "query key"]) -> Float[Tensor, "query key"]:
+    """Scores over their mean on the keys that the query sees, which a softmax does not notice; zero at later keys."""
+    seen = torch.arange(1, len(scores) + 1, dtype=scores.dtype)[:, None]
+    return (scores - scores.tril().sum(-1, keepdim=True) / seen).tril()
 
 
 def check_pair(model, first: tuple[int, int], second: tuple[int, int]) -> None:

@@ -89,3 +89,18 @@ def eigenvalues(panels: Mapping[str, Complex[Tensor, " index"]]) -> list[Axes]:
         ax.locator_params(nbins=5)
     axes[0, 0].set_ylabel("imaginary part (logits)")
     return list(axes.flat)
+
+
+def ranked(panels: Mapping[str, tuple[Float[Tensor, " _entry"], Sequence[str]]]) -> list[Axes]:
+    """A panel for each name, which labels its values: a bar for each token with its value beside it, in order, red above 0."""
+    longest = max(1, *(len(tokens) for _, tokens in panels.values()))
+    size = 4 * len(panels), 0.8 + 0.2 * longest
+    axes = plt.subplots(1, len(panels), figsize=size, layout="constrained", squeeze=False)[1]
+    for ax, (name, (values, tokens)) in zip(axes.flat, panels.items()):
+        bars = ax.barh(range(len(tokens)), values.tolist(), color=["tab:blue" if x < 0 else "tab:red" for x in values])
+        ax.bar_label(bars, fmt="%.2f", padding=2, fontsize=8)
+        ax.axvline(0, color="grey", linewidth=0.6)
+        ax.margins(x=0.15)
+        label_tokens(ax, y=tokens)
+        ax.set(xlabel=name, ylim=(longest - 0.5, -0.5))
+    return list(axes.flat)

@@ -1,0 +1,63 @@
+"""Sphinx's settings for the course's site, which `python docs/build.py` builds."""
+
+import tomllib
+from pathlib import Path
+
+import nbformat
+from docutils import nodes
+from sphinx.application import Sphinx
+
+from walkthrough import export
+
+PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+REPOSITORY = PROJECT["urls"]["Repository"]
+
+project = html_title = "walkthrough"
+author = "the authors of the course"
+extensions = ["myst_nb"]
+exclude_patterns = ["README.md"]  # its sections are included by our pages
+nb_execution_mode = "off"
+nb_ipywidgets_js = {}
+nb_render_image_options = {"alt": "a figure, drawn by the code above it"}
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+html_math_renderer = "mathml"
+html_theme = "sphinx_book_theme"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+html_favicon = "_static/favicon.svg"
+html_use_index = False
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's system is
+html_theme_options = {
+    "repository_url": REPOSITORY,
+    "repository_branch": "main",
+    "use_repository_button": True,
+    "show_toc_level": 2,
+    "launch_buttons": {
+        "binderhub_url": "https://mybinder.org",
+        "colab_url": "https://colab.research.google.com",
+        "notebook_interface": "jupyterlab",
+    },
+}
+
+
+def prepare(app: Sphinx, page: str, source: list[str]) -> None:
+    """Before Sphinx reads a page: close the exercises, take out widgets, fill in the repository's address."""
+    if app.env.doc2path(page).suffix == ".ipynb":
+        notebook = export.with_closed_exercises(export.without_widgets(nbformat.reads(source[0], 4)))
+        source[0] = nbformat.writes(notebook)
+    else:
+        source[0] = source[0].replace("@REPOSITORY@", REPOSITORY)
+
+
+def formula(writer, node) -> None:
+    """Write a formula as MathML, and not also the LaTeX that is its text."""
+    block = isinstance(node, nodes.math_block)
+    writer.body.append(export.mathml(node.astext(), block=block))
+    raise nodes.SkipNode
+
+
+def setup(app: Sphinx) -> None:
+    """What Sphinx calls."""
+    app.connect("source-read", prepare)
+    app.add_html_math_renderer("mathml", (formula, None), (formula, None))

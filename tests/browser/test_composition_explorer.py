@@ -1,0 +1,272 @@
+"""The composition explorer, used: live in both Jupyters, as a page of its own, and without scripts."""
+
+import json
+import statistics
+
+import driving
+import pytest
+import torch
+
+from walkthrough import composition, models, widgets
+
+PROMPTS = ["name = 'Ada Lovelace'\nprint('Ada", "for key, value in items:\n    if key in"]
+SOURCE = f"""from walkthrough import widgets
+widgets.CompositionExplorer("two-layer", {PROMPTS!r})"""
+LONG = " value = other\n    if x" * 42
+PAGE = '<!doctype html><html lang="en"><meta charset="utf-8"><title>x</title><body><main>{}</main></body></html>'
+
+
+@pytest.fixture(scope="module")
+def model():
+    return models.load("two-layer")
+
+
+@pytest.fixture(scope="module")
+def explorer(model):
+    return widgets.CompositionExplorer(model, PROMPTS)
+
+
+def term(model, prompt, edge, query):
+    """A row of an edge's circuit on a prompt, as the page prints it under the tokens."""
+    kind, first, second = edge.split()
+    first, second = (tuple(map(int, head.split(":"))) for head in (first, second))
+    run = model.run_with_cache(prompt)[1]
+    if kind == "V":
+        row = (run["pattern", 1][0, second[1]] @ run["pattern", 0][0, first[1]])[query]
+        return [f"{x:.2f}" if x > 0.005 else "" for x in row.tolist()]
+    row = composition.composed_scores(model, run, kind, first, second)[query, : query + 1]
+    return [f"{x:+.1f}".replace("-", "−") for x in (row - row.mean()).tolist()] + [""] * (
+        len(run["z", 0][0]) - query - 1
+    )
+
+
+def close(printed, true):
+    """Equal but for one step of the last digit: the page rounds what was stored in hundredths."""
+    number = lambda text: float(text.replace("−", "-") or 0)
+    return len(printed) == len(true) and all(abs(number(a) - number(b)) < 0.101 for a, b in zip(printed, true))
+
+
+def small(page):
+    return page.locator(".wt-circuit .wt-token small").all_inner_texts()
+
+
+def lit(page, what):
+    page.wait_for_selector(f".wt-body[data-lit='{what}']")
+
+
+def opened(page, edge):
+    page.wait_for_selector(f".wt-body[data-circuit='{edge}']")
+
+
+def listed(page):
+    return page.locator(".wt-edges button").evaluate_all("all => all.map(button => button.dataset.edge)")
+
+
+def use(page, model, explorer):
+    """Hover, click, keys, the switches and the slider; the numbers that appear are the model's."""
+    scores = {kind: model.all_composition_scores(kind)[0, :, 1] for kind in "QKV"}
+    assert listed(page) == list(explorer.edges)
+    opened(page, "K 0:7 1:6")
+    page.hover(".wt-node[data-head='1:6']")
+    lit(page, "1:6")
+    assert page.locator(".wt-graph g.wt-lit").evaluate_all("all => all.map(line => line.dataset.edge)") == [
+        edge for edge in explorer.edges if "1:6" in edge
+    ]
+    page.locator(".wt-letter[data-edge='V 0:4 1:3']").hover()
+    lit(page, "V 0:4 1:3")
+    assert f"{scores['V'][4, 3]:.4f}, {16 * scores['V'][4, 3]:.2f} × the baseline" in page.inner_text(
+        ".wt-panels + .wt-say"
+    )
+    page.locator(".wt-letter[data-edge='V 0:4 1:3']").click()
+    opened(page, "V 0:4 1:3")
+    page.hover(".wt-circuit .wt-token >> nth=5")
+    assert close(small(page), term(model, PROMPTS[0], "V 0:4 1:3", 5))
+    page.focus(".wt-edges button >> nth=0")
+    page.keyboard.press("ArrowRight")
+    lit(page, "K 0:7 1:7")
+    page.keyboard.press("Enter")
+    opened(page, "K 0:7 1:7")
+    page.focus(".wt-circuit .wt-token >> nth=5")
+    page.keyboard.press("End")
+    assert close(small(page), term(model, PROMPTS[0], "K 0:7 1:7", len(small(page)) - 1))
+    box = page.locator(".wt-map canvas").bounding_box()
+    n = len(small(page))
+    page.mouse.move(box["x"] + box["width"] * 3.5 / n, box["y"] + box["height"] * 8.5 / n)
+    page.wait_for_selector(".wt-body[data-query='8']")
+    assert close(small(page), term(model, PROMPTS[0], "K 0:7 1:7", 8))
+    number = page.inner_text(".wt-circuit-say").split(": ")[-1].rstrip(".")
+    assert close([number], [term(model, PROMPTS[0], "K 0:7 1:7", 8)[3]])
+    found = explorer.data["circuits"]["K 0:7 1:7"]
+    cells = page.locator(".wt-circuit tbody tr >> nth=0").locator("th, td").all_inner_texts()
+    assert [text.replace("·", " ") for text in cells[:2]] == found["top"][0][:2]
+    assert cells[2] == f"+{found['top'][0][2]:.2f}"
+    assert f"Eigenvalue positivity +{found['positivity']:.2f}" in page.inner_text(".wt-positivity")
+    for kind in "QV":
+        page.uncheck(f".wt-kind-{kind}")
+    assert listed(page) == [edge for edge in explorer.edges if edge[0] == "K"]
+    page.fill(".wt-least", "1.9")
+    assert listed(page) == ["K 0:7 1:6", "K 0:7 1:7", "K 0:1 1:7"]
+    page.focus(".wt-least")
+    page.keyboard.press("Home")
+    assert len(listed(page)) == (16 * scores["K"] >= 1).sum()
+    page.fill(".wt-least", str(explorer.data["least"]))
+    for kind in "QV":
+        page.check(f".wt-kind-{kind}")
+    page.click(".wt-node[data-head='0:1']")
+    assert listed(page) == [edge for edge in explorer.edges if "0:1" in edge]
+    page.focus(".wt-node[data-head='0:1']")
+    page.keyboard.press("Enter")
+    assert listed(page) == list(explorer.edges)
+
+
+def ask(page, prompt):
+    page.fill(".wt-prompt", prompt.replace("\n", "\\n"))
+    page.keyboard.press("Enter")
+
+
+def message(page, words):
+    page.wait_for_function("words => document.querySelector('.wt-message').textContent.includes(words)", arg=words)
+
+
+@pytest.mark.parametrize("jupyter", ["lab", "notebook7"])
+def test_live(jupyter, request, page, model, explorer):
+    server = request.getfixturevalue(jupyter)
+    outside = driving.outside_requests(page, server)
+    driving.open_notebook(page, server, server.write("composition", SOURCE))
+    driving.run_all_cells(page)
+    page.wait_for_selector(".wt-body[data-circuit]")
+    use(page, model, explorer)
+    page.fill(".wt-least", "1")
+    weak = listed(page)[-1]
+    page.click(f".wt-edges button[data-edge='{weak}']")  # not stored: the kernel is asked
+    opened(page, weak)
+    page.hover(".wt-circuit .wt-token >> nth=6")
+    assert close(small(page), term(model, PROMPTS[0], weak, 6))
+    ask(page, "import os\n\nos.path")
+    page.wait_for_function("() => document.querySelectorAll('.wt-circuit .wt-token').length === 8")
+    opened(page, weak)
+    page.hover(".wt-circuit .wt-token >> nth=4")
+    assert close(small(page), term(model, "import os\n\nos.path", weak, 4))
+    for prompt, words in (("", "the prompt is empty"), ("x " * 300, "context is 256")):
+        ask(page, prompt)
+        message(page, words)
+    for theme in ("light", "dark"):
+        driving.set_theme(page, theme)
+        page.wait_for_timeout(300)
+        assert driving.axe_violations(page, ".wt") == []
+        driving.keep_picture(page, f"composition_{jupyter}_{theme}")
+    assert driving.troubles(page) == []
+    assert outside == []
+
+
+@pytest.fixture
+def plain(explorer, tmp_path):
+    """The explorer as a page of its own, without Jupyter."""
+    file = tmp_path / "explorer.html"
+    file.write_text(PAGE.format(explorer.page()), "utf-8")
+    return file.as_uri()
+
+
+def test_without_a_kernel(page, plain, model, explorer):
+    outside = driving.outside_requests(page)
+    page.goto(plain)
+    page.wait_for_selector(".wt-body[data-circuit]")
+    use(page, model, explorer)
+    page.select_option(".wt-examples", index=1)
+    page.wait_for_function("() => document.querySelector('.wt-token:nth-child(2)').textContent.startsWith('for')")
+    page.hover(".wt-circuit .wt-token >> nth=7")
+    edge = page.get_attribute(".wt-body", "data-circuit")
+    assert close(small(page), term(model, PROMPTS[1], edge, 7))
+    page.fill(".wt-least", "1")
+    page.click(f".wt-edges button[data-edge='{listed(page)[-1]}']")
+    message(page, "has no kernel")
+    opened(page, edge)
+    for theme in ("light", "dark"):
+        driving.set_theme(page, theme)
+        page.hover(".wt-node[data-head='1:7']")
+        assert driving.axe_violations(page) == []
+        driving.keep_picture(page, f"composition_page_{theme}")
+    assert outside == []
+
+
+def test_three_layers_have_a_choice_of_pairs(page, tmp_path):
+    shape = models.config(3, d_model=64, n_heads=4, n_ctx=64, d_vocab=4096)
+    deep = models.bridge(models.PaperModel(shape, 5), models.load_tokenizer(), "deep")
+    made = widgets.CompositionExplorer(deep, "import os", least=1.0)
+    file = tmp_path / "deep.html"
+    file.write_text(PAGE.format(made.page()), "utf-8")
+    page.goto(file.as_uri())
+    page.wait_for_selector(".wt-body[data-circuit]")
+    for pair, (first, second) in enumerate(made.data["layers"]):
+        page.select_option(".wt-pair", index=pair)
+        of_pair = torch.tensor(made.data["scores"][pair]) * 8
+        assert len(listed(page)) == (of_pair >= 1).sum()
+        kind, write, read = (int(i[0]) for i in torch.where(of_pair == of_pair.max()))
+        opened(page, f"{'QKV'[kind]} {first}:{write} {second}:{read}")
+    assert page.inner_text(".wt-message") == ""
+
+
+def test_what_was_chosen_is_shown_when_it_is_opened_again(page, model, tmp_path):
+    made = widgets.CompositionExplorer(
+        model, PROMPTS, edge="Q 0:2 1:0", kinds="Q", least=1.2, query=3, prompt=PROMPTS[1]
+    )
+    file = tmp_path / "chosen.html"
+    file.write_text(PAGE.format(made.page()), "utf-8")
+    page.goto(file.as_uri())
+    opened(page, "Q 0:2 1:0")
+    assert listed(page) == [edge for edge, times in made.edges.items() if edge[0] == "Q" and times >= 1.2]
+    assert close(small(page), term(model, PROMPTS[1], "Q 0:2 1:0", 3))
+
+
+def test_without_scripts_there_are_tables(chrome, plain, explorer):
+    context = chrome.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(plain)
+    assert page.locator("table").count() == 2
+    assert page.locator("table >> nth=0 >> tr").count() == 1 + len(explorer.edges)
+    context.close()
+
+
+def test_a_model_without_a_second_layer_gets_a_sentence(page, tmp_path):
+    file = tmp_path / "one.html"
+    file.write_text(PAGE.format(widgets.CompositionExplorer("one-layer", "x").page()), "utf-8")
+    page.goto(file.as_uri())
+    message(page, "one-layer has no second layer")
+
+
+def test_it_answers_within_100_ms_at_256_tokens_and_8_heads(page, model, tmp_path):
+    made = widgets.CompositionExplorer(model, LONG)
+    record = made.data["prompts"][LONG]
+    record["edges"] = {edge: made.grid(edge, LONG) for edge in made.edges}  # as if the kernel had been asked for all
+    packed = widgets.explorer.pack(made.data)
+    file = tmp_path / "long.html"
+    file.write_text(PAGE.format(made.page().replace(json.dumps(made.packed), json.dumps(packed))), "utf-8")
+    page.goto(file.as_uri())
+    page.wait_for_selector(".wt-circuit .wt-token >> nth=250")
+    took = page.evaluate("""async () => {
+        const frame = () => new Promise(requestAnimationFrame)
+        const took = {head: [], edge: [], circuit: [], token: [], threshold: []}
+        const all = (selector) => document.querySelectorAll(selector)
+        const enter = (element) => element.dispatchEvent(new MouseEvent('mouseenter'))
+        const time = async (kind, act) => {
+            await frame()
+            const start = performance.now()
+            act(); await null; document.body.offsetHeight
+            await frame(); took[kind].push(performance.now() - start)
+        }
+        for (let i = 0; i < 15; i++) {
+            await time('head', () => enter(all('.wt-node')[i]))
+            await time('edge', () => enter(all('.wt-edges button')[i]))
+            await time('circuit', () => all('.wt-edges button')[i].click())
+            await time('token', () => enter(all('.wt-circuit .wt-token')[200 + i]))
+            await time('threshold', () => {
+                const slider = document.querySelector('.wt-least')
+                slider.value = 1 + (i % 2) * 0.1
+                slider.dispatchEvent(new Event('input'))
+            })
+        }
+        return took
+    }""")
+    for kind, times in took.items():
+        print(f"{kind}: median {statistics.median(times):.0f} ms, longest {max(times):.0f} ms")
+        assert statistics.median(times) < 100

@@ -1,0 +1,170 @@
+"""The built site and an exported notebook in a real browser, which reads them without any network."""
+
+import re
+from pathlib import Path
+
+import driving
+import pytest
+from nbconvert.exporters import get_exporter
+
+pytest_plugins = ["site_fixture"]
+NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+PAGES = [
+    "index",
+    "launch",
+    "models",
+    "search",
+    "notebooks/instructors_guide",
+    *(f"notebooks/{p.stem}" for p in NOTEBOOKS),
+]
+PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+HARD_MATHS = (
+    r"\begin{aligned} a &= \frac{QK^T}{\sqrt{d_{\text{head}}}} \\ longer &= \operatorname{softmax}(x)_i \end{aligned}"
+)
+STICKS_OUT = """() => [...document.querySelectorAll('.bd-main *')].filter(element => {
+    if (element.getBoundingClientRect().right <= innerWidth + 1) return false
+    for (let box = element; box; box = box.parentElement)
+        if (getComputedStyle(box).overflowX !== 'visible' || getComputedStyle(box).position === 'fixed') return false
+    return true
+}).map(element => element.outerHTML.slice(0, 100))"""
+
+
+class Listener:
+    """What a page asked of other hosts, and what it complained of."""
+
+    def __init__(self, page, home):
+        self.outside, self.errors = [], []
+        page.on("request", lambda r: r.url.startswith((home, "data:", "blob:")) or self.outside.append(r.url))
+        page.on("console", lambda m: m.type in ("error", "warning") and self.errors.append(m.text))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+
+@pytest.fixture
+def open_page(chrome):
+    """Opens a page in a profile of its own, and returns it with its listener."""
+    opened = []
+
+    def open_page(url, home, viewport=DESK, **options):
+        profile = chrome.new_context(viewport=viewport, **options)
+        opened.append(profile)
+        page = profile.new_page()
+        listener = Listener(page, home)
+        page.goto(url)
+        return page, listener
+
+    yield open_page
+    for profile in opened:
+        profile.close()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_asks_nothing_of_the_outside_and_fits_a_phone(site_url, open_page, name):
+    page, heard = open_page(f"{site_url}/{name}.html", site_url, PHONE)
+    for details in page.query_selector_all("details"):
+        details.evaluate("details => { details.open = true }")
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
+    assert page.evaluate(STICKS_OUT) == []
+    page.set_viewport_size(DESK)
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= 1280
+    assert (heard.outside, heard.errors) == ([], [])
+
+
+def luminance(page, selector, what):
+    """Relative brightness, 0 to 1, of an element's colour; its background is the first ancestor's that has one."""
+    colour = page.evaluate(
+        """([selector, what]) => {
+            for (let box = document.querySelector(selector); box; box = box.parentElement) {
+                const colour = getComputedStyle(box)[what]
+                if (colour !== 'rgba(0, 0, 0, 0)') return colour
+            }
+        }""",
+        [selector, what],
+    )
+    linear = [v / 12.92 if v <= 0.04 else ((v + 0.055) / 1.055) ** 2.4
+              for v in (int(n) / 255 for n in re.findall(r"\d+", colour)[:3])]  # fmt: skip
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_pages_follow_the_system_between_light_and_dark_and_can_be_read(site_url, open_page, theme):
+    page, _ = open_page(f"{site_url}/notebooks/00_start_here.html", site_url, color_scheme=theme)
+    assert (luminance(page, "body", "backgroundColor") < 0.1) == (theme == "dark")
+    for selector in ("article p", "article td", "div.cell_input pre", "div.cell_output pre", "details summary", "math"):
+        text, ground = (luminance(page, selector, what) for what in ("color", "backgroundColor"))
+        contrast = (max(text, ground) + 0.05) / (min(text, ground) + 0.05)
+        assert contrast > 4.5, selector
+    page.locator("article img").first.scroll_into_view_if_needed()
+    driving.keep_picture(page, f"site_00_{theme}")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_pages_have_no_serious_fault_for_readers_who_do_not_see_them(site_url, open_page, theme):
+    pytest.importorskip("axe_playwright_python", reason="axe-core comes with axe-playwright-python")
+    page, _ = open_page(f"{site_url}/notebooks/00_start_here.html", site_url, color_scheme=theme)
+    assert driving.axe_violations(page, "body") == []
+
+
+@pytest.mark.parametrize("where", ["served", "disk"])
+def test_search_finds_a_notebook(site, site_url, open_page, where):
+    home = site_url if where == "served" else site.as_uri()
+    page, heard = open_page(f"{home}/search.html?q=prefix-matching+score", home)
+    page.wait_for_selector("#search-results li a")
+    links = [link.get_attribute("href") for link in page.query_selector_all("#search-results li > a")]
+    assert any("07_induction_heads.html" in link for link in links)
+    assert heard.outside == []
+    if (
+        where == "served"
+    ):  # from the disk, a browser does not let a page read the others, for summaries of what was found
+        page.wait_for_selector("#search-results p.context")
+        assert heard.errors == []
+
+
+def test_exercises_open_without_scripts(site_url, open_page):
+    page, _ = open_page(f"{site_url}/notebooks/00_start_here.html", site_url, java_script_enabled=False)
+    exercise = page.locator("details.exercise").first
+    assert not exercise.locator("div.cell_input").is_visible()
+    exercise.locator("> summary").click()
+    assert exercise.locator("div.cell_input").is_visible()
+    hint = exercise.locator("details")
+    closed = hint.bounding_box()["height"]
+    hint.locator("summary").click()
+    assert hint.bounding_box()["height"] > 1.5 * closed
+
+
+def test_explorers_are_alive_on_the_page(site_url, open_page):
+    page, heard = open_page(f"{site_url}/notebooks/00_start_here.html", site_url)
+    explorer = page.locator(".wt").first
+    said = explorer.locator(".wt-say").inner_text()
+    explorer.locator(".wt-head").nth(4).click()
+    assert explorer.locator(".wt-say").inner_text() != said
+    assert (heard.outside, heard.errors) == ([], [])
+
+
+def test_explorers_are_tables_where_scripts_are_not_run(site_url, open_page):
+    page, _ = open_page(f"{site_url}/notebooks/00_start_here.html", site_url, PHONE, java_script_enabled=False)
+    assert page.locator(".wt table").first.is_visible()
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
+
+
+def test_formulas_are_drawn(open_page):
+    from walkthrough.export import mathml
+
+    page, _ = open_page("about:blank", "about:")
+    page.set_content(f"<!doctype html>{mathml(HARD_MATHS, block=True)}")
+    driving.keep_picture(page, "site_maths")
+    box = {key: page.locator(selector).first.bounding_box() for key, selector in
+           {"above": "mfrac > :first-child", "below": "mfrac > :last-child", "short": "mtr:first-child mtd:first-child mi",
+            "long": "mtr:last-child mtd:first-child mi:last-child"}.items()}  # fmt: skip
+    assert box["above"]["y"] + box["above"]["height"] <= box["below"]["y"] + 2
+    right = [box[key]["x"] + box[key]["width"] for key in ("short", "long")]
+    assert right[0] == pytest.approx(right[1], abs=3)  # the column before "=" is flush right
+
+
+def test_an_exported_notebook_opens_from_the_disk(open_page, tmp_path):
+    html, _ = get_exporter("offline")().from_filename(NOTEBOOKS[0])
+    (tmp_path / "00.html").write_text(html)
+    page, heard = open_page((tmp_path / "00.html").as_uri(), "file:")
+    assert page.locator("math").first.is_visible()
+    assert page.locator(".jp-RenderedImage img").first.is_visible()
+    assert (heard.outside, heard.errors) == ([], [])
+    driving.keep_picture(page, "site_exported")

@@ -1,0 +1,160 @@
+"""What every explorer does in Python: what it stores, what it answers, what it refuses; and the attention explorer's numbers."""
+
+import base64
+import json
+import zlib
+
+import pytest
+import torch
+
+from walkthrough import models, widgets
+from walkthrough.widgets import explorer
+
+PROMPTS = ["for value in", "try:\n    x = f(x)"]
+EXPLORERS = [widgets.AttentionExplorer]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return models.load("two-layer")
+
+
+@pytest.fixture(params=EXPLORERS, ids=lambda kind: kind.__name__)
+def made(request, model):
+    return request.param(model, PROMPTS)
+
+
+def unpack(packed):
+    return json.loads(zlib.decompress(base64.b64decode(packed)))
+
+
+def ask(made, question):
+    """What the kernel replies to a page."""
+    sent = []
+    made.send = lambda content, **_: sent.append(content)
+    made.heard(made, {"id": 7, "question": question}, [])
+    (reply,) = sent
+    assert reply["id"] == 7
+    return reply
+
+
+def test_what_is_stored_is_what_the_page_gets(made):
+    assert unpack(made.packed) == json.loads(json.dumps(made.data))
+    assert list(made.data["prompts"]) == PROMPTS
+
+
+def test_a_typed_prompt_is_shown_and_the_given_ones_are_kept(made):
+    assert "error" not in ask(made, {"prompt": "import os"})
+    assert list(unpack(made.packed)["prompts"]) == [*PROMPTS, "import os"]
+    assert made.view["prompt"] == "import os"
+    ask(made, {"prompt": "import re"})
+    assert list(made.data["prompts"]) == [*PROMPTS, "import re"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "sentence"), [("", "the prompt is empty"), ("x " * 300, "the model's context is 256")]
+)
+def test_a_prompt_that_cannot_be_shown_gets_one_sentence_and_changes_nothing(made, prompt, sentence):
+    before = made.packed, made.view
+    assert sentence in ask(made, {"prompt": prompt})["error"]
+    assert (made.packed, made.view) == before
+
+
+@pytest.mark.parametrize("kind", EXPLORERS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    ("model", "prompt", "sentence"),
+    [
+        ("three-layer", "x", "there is no model called 'three-layer'"),
+        (3, "x", "there is no model in int"),
+        ("zero-layer", "x", "zero-layer has no layers"),
+        ("one-layer", "", "the prompt is empty"),
+        ("one-layer", "x " * 300, "the model's context is 256"),
+    ],
+)
+def test_the_widget_says_in_one_sentence_why_it_shows_nothing(kind, model, prompt, sentence):
+    made = kind(model, prompt)
+    assert sentence in made.data["error"]
+    assert unpack(made.packed) == made.data
+    assert sentence in made.page().replace("&#x27;", "'").replace("&quot;", '"')
+    assert sentence in repr(made)
+
+
+def test_a_fault_of_our_own_is_told_and_not_hidden(made, monkeypatch):
+    monkeypatch.setattr(made, "look", lambda prompt: 1 / 0)
+    sent = []
+    made.send = lambda content, **_: sent.append(content)
+    with pytest.raises(ZeroDivisionError):
+        made.heard(made, {"id": 7, "question": {"prompt": "y"}}, [])
+    assert sent == [{"id": 7, "error": "The kernel could not answer that: division by zero"}]
+
+
+def test_a_model_with_mlps_or_layernorm_is_refused(model, monkeypatch):
+    monkeypatch.setattr(model.cfg, "attn_only", False)
+    with pytest.raises(ValueError, match="has MLPs or LayerNorm"):
+        explorer.the_model(model)
+
+
+def test_the_output_has_a_widget_and_a_page_of_its_own(made):
+    data, _ = made._repr_mimebundle_()
+    assert data["text/plain"] == repr(made)
+    assert data["text/html"] == made.page()
+    assert "application/vnd.jupyter.widget-view+json" in data
+    assert made.page() == type(made)(made.models if hasattr(made, "models") else made.model, PROMPTS).page()
+
+
+def test_the_page_asks_nothing_of_the_network_and_holds_no_way_out_of_its_script(model):
+    made = widgets.AttentionExplorer(model, "x = '</script><script>alert(1)</script>'")
+    page = made.page()
+    assert "alert(1)" not in page.replace("&lt;script&gt;alert(1)", "")
+    assert "http" not in page
+    assert page.count("</script>") == 2
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_patterns_are_the_models_own_to_a_hundredth(model, prompt):
+    made = widgets.AttentionExplorer(model, PROMPTS)
+    cache = model.run_with_cache(prompt)[1]
+    for layer in range(2):
+        run = cache[f"blocks.{layer}.attn.hook_pattern"][0]
+        torch.testing.assert_close(made.pattern(prompt, layer), (100 * run).round() / 100, rtol=0, atol=1e-6)
+
+
+def test_sizes_are_those_of_what_each_value_writes(model):
+    made = widgets.AttentionExplorer({"a": model, "b": "one-layer"}, PROMPTS)
+    ids = model.to_tokens(PROMPTS[0])
+    stored = made.data["prompts"][PROMPTS[0]]["layers"]
+    assert [layer["name"] for layer in stored] == ["a layer 0", "a layer 1", "b layer 0"]
+    for head in range(8):  # in layer 0 the values read the embedding alone
+        written = model.W_E[ids[0]] @ model.W_V[0, head] @ model.W_O[0, head]
+        assert stored[0]["norms"][head] == pytest.approx(written.norm(dim=1).tolist(), abs=6e-4)
+
+
+def test_models_that_cut_a_prompt_differently_are_not_compared(model, monkeypatch):
+    other = models.load("one-layer")
+    monkeypatch.setattr(other, "to_str_tokens", lambda ids: ["?"] * len(ids))
+    made = widgets.AttentionExplorer({"a": model, "b": other}, "x")
+    assert "share a tokenizer" in made.data["error"]
+
+
+def test_the_still_figure_shows_what_is_chosen(model):
+    made = widgets.AttentionExplorer(model, PROMPTS, layer=1, beside=0, head=6)
+    drawn = [ax.images[0].get_array() for ax in made.still()]
+    for array, layer in zip(drawn, (1, 0), strict=True):
+        assert torch.equal(torch.as_tensor(array), made.pattern(PROMPTS[0], layer)[6])
+
+
+def test_the_tables_name_the_token_most_attended_to(model):
+    made = widgets.AttentionExplorer(model, "for value in")
+    pattern = model.run_with_cache("for value in")[1]["blocks.0.attn.hook_pattern"][0]
+    tokens = [token.replace(" ", "·") for token in model.to_str_tokens("for value in")]
+    best = pattern[7, -1].max(-1)
+    row = made.tables().split("<tr>")[1 + len(tokens)]
+    assert f"<td>{tokens[best.indices]} {best.values:.2f}</td></tr>" in row
+
+
+def test_256_tokens_are_answered_fast_and_small(model):
+    made = widgets.AttentionExplorer(model, "x")
+    long = " value = other\n    if x" * 42
+    assert "error" not in ask(made, {"prompt": long})
+    assert 250 < len(made.data["prompts"][long]["tokens"]) <= 256
+    assert len(made.packed) < 400_000

@@ -1,0 +1,86 @@
+"""Attention, token by token: which heads look where."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from matplotlib.axes import Axes
+
+from walkthrough import plots
+from walkthrough.widgets.explorer import Explorer, prompt_tokens, shown, table, the_model
+
+
+class AttentionExplorer(Explorer):
+    """Hover over a token: each head shows where it attends from there, and the chosen head shades the tokens.
+
+    `models` is a model, its name, or a mapping of names to models that read the same tokens; any two of their layers stand
+    side by side. "Times the size of the value" weighs each attention by ‖x W_V W_O‖ of the token that it reaches, as a
+    share of the largest in the prompt (Elhage et al. 2021, "Attention Heads as Information Movement").
+    """
+
+    name = "Attention explorer"
+    script = "attention.js"
+
+    def __init__(self, models: Any, prompts: str | Sequence[str], **view: Any) -> None:
+        self.models = models
+        super().__init__(prompts, **view)
+
+    def fixed(self) -> dict[str, Any]:
+        """Nothing to show, but the models are looked up."""
+        named = self.models if isinstance(self.models, Mapping) else {"": self.models}
+        self.models = {name: the_model(model) for name, model in named.items()}
+        return {}
+
+    def look(self, prompt: str) -> dict[str, Any]:
+        """The prompt's tokens; for each layer, its patterns in hundredths and the sizes of its values."""
+        tokens, layers = None, []
+        for name, model in self.models.items():
+            ids = prompt_tokens(model, prompt)
+            if tokens is not None and model.to_str_tokens(ids[0]) != tokens:
+                raise ValueError(
+                    "these models cut the prompt into different tokens: give models that share a tokenizer"
+                )
+            tokens = model.to_str_tokens(ids[0])
+            cache = model.run_with_cache(ids)[1]
+            for layer in range(model.cfg.n_layers):
+                pattern, values = (cache[f"blocks.{layer}.attn.hook_{which}"][0] for which in ("pattern", "v"))
+                norms = (values.transpose(0, 1) @ model.W_O[layer]).norm(dim=-1)
+                hundredths = (100 * pattern).round().to(torch.uint8)
+                layers.append({
+                    "name": f"{name} layer {layer}".strip(), "layer": layer,
+                    "pattern": base64.b64encode(hundredths.numpy().tobytes()).decode(),
+                    "norms": [[round(norm, 3) for norm in head] for head in norms.tolist()],
+                })  # fmt: skip
+        return {"tokens": tokens, "layers": layers}
+
+    def pattern(self, prompt: str, layer: int) -> torch.Tensor:
+        """The stored patterns of one of the layers of all models, [head, query, key], rounded to hundredths."""
+        record = self.data["prompts"][prompt]
+        n = len(record["tokens"])
+        raw = bytearray(base64.b64decode(record["layers"][layer]["pattern"]))
+        return torch.frombuffer(raw, dtype=torch.uint8).view(-1, n, n) / 100
+
+    def tables(self) -> str:
+        """For each layer, the token that each head attends to most, and its share."""
+        prompt, record = next(iter(self.data["prompts"].items()))
+        tokens, made = shown(record["tokens"]), []
+        for number, layer in enumerate(record["layers"]):
+            shares, keys = self.pattern(prompt, number).max(-1)
+            heads = [f"head {layer['layer']}:{head}" for head in range(len(shares))]
+            rows = [
+                [token, *(f"{tokens[keys[head, pos]]} {shares[head, pos]:.2f}" for head in range(len(shares)))]
+                for pos, token in enumerate(tokens)
+            ]
+            made.append(table(f"Most attended to from each token, {layer['name']}", ["from", *heads], rows))
+        return "".join(made)
+
+    def still(self) -> list[Axes]:
+        """The same as a still figure: the chosen head of the chosen layers, of the prompt that is shown."""
+        view = {"layer": 0, "beside": -1, "head": 0} | self.view
+        prompt = view.get("prompt", next(iter(self.data["prompts"])))
+        record = self.data["prompts"][prompt]
+        chosen = [layer for layer in (view["layer"], view["beside"]) if layer >= 0]
+        patterns = torch.stack([self.pattern(prompt, layer)[view["head"]] for layer in chosen])
+        titles = [f"{record['layers'][layer]['name']}, head {view['head']}" for layer in chosen]
+        return plots.side_by_side(patterns, titles, record["tokens"])

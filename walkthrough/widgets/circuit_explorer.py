@@ -1,0 +1,116 @@
+"""The two circuits of every head, token by token: who looks for it, and what it raises."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from matplotlib.axes import Axes
+
+from walkthrough import plots, plots_circuits
+from walkthrough.circuits import centred, ov_circuit, qk_circuit
+from walkthrough.searches import relative_to
+from walkthrough.widgets.explorer import Explorer, prompt_tokens, shown, table, the_model
+
+TOP = 20  # destinations and outputs of a head that is enlarged; the page shows the first 5 of the others
+STORED = 16  # different tokens of a prompt that are stored; the kernel is asked for the rest
+
+
+class CircuitExplorer(Explorer):
+    """Type a token, or click one: which tokens each head has look for it most, and what it raises once looked at.
+
+    The chosen token is the source. Destinations are by the QK circuit relative to `<BOS>`, in log-odds with positions
+    left out, and outputs by the OV circuit less the mean of its row, in logits, as in notebook 04 (Elhage et al. 2021,
+    "One-Layer Attention-Only Transformers"). `tokens` are texts, each one token, that are stored besides those of the
+    prompts; the first is chosen. Bytes that are no character by themselves go by the number of their token: �17.
+    """
+
+    name = "Circuit explorer"
+    script = "circuits.js"
+
+    def __init__(self, model: Any, prompts: str | Sequence[str], tokens: Sequence[str] = (), **view: Any) -> None:
+        self.model = model
+        self.tokens = [tokens] if isinstance(tokens, str) else list(tokens)
+        if self.tokens:
+            view.setdefault("token", self.tokens[0])
+        if "token" in view and view["token"] not in self.tokens:
+            self.tokens.append(view["token"])
+        super().__init__(prompts, **view)
+
+    def fixed(self) -> dict[str, Any]:
+        """The texts of all tokens, and the entries of `tokens`; the circuits are factored once and for all."""
+        self.model = model = the_model(self.model)
+        names = model.to_str_tokens(torch.arange(model.cfg.d_vocab))
+        self.names = [f"{name}{token}" if "�" in name else name for token, name in enumerate(names)]
+        self.ids = {name: token for token, name in enumerate(self.names)}
+        self.given_ids = [self.token(text) for text in self.tokens]
+        heads = [(layer, head) for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads)]
+        looking = [relative_to(qk_circuit(model, *head)).T for head in heads]  # a row: all that may look for one token
+        raising = [centred(ov_circuit(model, *head)) for head in heads]
+        self.circuits = [
+            [torch.stack([c.A for c in kind]), torch.stack([c.B for c in kind])] for kind in (looking, raising)
+        ]
+        return {"vocabulary": self.names, "found": self.entries(self.given_ids)}
+
+    def token(self, text: str) -> int:
+        """The id of a token; ValueError for a text that is not exactly one."""
+        return self.ids[text] if text in self.ids else self.model.to_single_token(text)
+
+    def entries(self, tokens: Sequence[int]) -> dict[int, list]:
+        """For each source, [layer][head]: keenest destinations, log-odds, highest outputs, logits; values in hundredths.
+
+        None looks for `<BOS>` more than for `<BOS>`: its log-odds are all 0, and it has no destinations.
+        """
+        k, best = min(TOP, self.model.cfg.d_vocab), []
+        for A, B in self.circuits:
+            values, ids = (A[:, list(tokens)] @ B).topk(k)
+            best += [ids, (100 * values).round().long()]
+        best = torch.stack(best).view(4, self.model.cfg.n_layers, self.model.cfg.n_heads, len(tokens), k)
+        found = {token: best[:, :, :, i].permute(1, 2, 0, 3).tolist() for i, token in enumerate(tokens)}
+        for layer in found.get(0, []):
+            for head in layer:
+                head[:2] = [], []
+        return found
+
+    def look(self, prompt: str) -> dict[str, Any]:
+        """The prompt's tokens, and the entries of the first that differ."""
+        ids = prompt_tokens(self.model, prompt)[0].tolist()
+        stored = [token for token in dict.fromkeys(ids) if token not in self.given_ids][:STORED]
+        return {"tokens": [self.names[token] for token in ids], "found": self.entries(stored)}
+
+    def answer(self, question: dict[str, Any]) -> Any:
+        """The entries of a token, or a new prompt."""
+        if "token" not in question:
+            return super().answer(question)
+        return self.entries([self.token(question["token"])]).popitem()[1]
+
+    def tables(self) -> str:
+        """For three tokens, those of `tokens` first and then the first prompt's: each head's five best."""
+        record = next(iter(self.data["prompts"].values()))
+        sources = dict.fromkeys([*self.given_ids, *(self.ids[name] for name in record["tokens"])])
+        tokens, made = shown(self.names), []
+        for source, layers in self.entries([source for source in sources if source][:3]).items():
+            rows = [
+                [f"head {layer}:{head}", *(
+                    "   ".join(f"{tokens[token]} {value / 100:.2f}" for token, value in zip(ids[:5], values))
+                    for ids, values in ((found[0], found[1]), (found[2], found[3]))
+                )] for layer, heads in enumerate(layers) for head, found in enumerate(heads)
+            ]  # fmt: skip
+            columns = "head", "destinations that look for it most (log-odds)", "outputs that it raises most (logits)"
+            made.append(table(f"Source {tokens[source]}", columns, rows))
+        return "".join(made)
+
+    def still(self) -> list[Axes]:
+        """The same as a still figure: the chosen token in the enlarged head, or the layer's first."""
+        prompt = self.data["prompts"].get(self.view.get("prompt")) or next(iter(self.data["prompts"].values()))
+        source = self.view.get("token") or prompt["tokens"][:2][-1]
+        layer, head = self.view.get("layer", 0), max(self.view.get("head", -1), 0)
+        found = self.entries([self.token(source)]).popitem()[1][layer][head]
+        names = [[self.names[token] for token in found[which]] for which in (0, 2)]
+        values = [torch.tensor(found[which]) / 100 for which in (1, 3)]
+        axes = plots_circuits.ranked({
+            "log-odds against <BOS>": (values[0], names[0]), "logits above their mean": (values[1], names[1]),
+        })  # fmt: skip
+        source = plots.visible([source])[0]
+        axes[0].set_title(f"head {layer}:{head}: look for {source}")
+        axes[1].set_title(f"raised by {source}")
+        return axes

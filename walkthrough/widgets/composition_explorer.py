@@ -1,0 +1,173 @@
+"""Composition: which heads read which, and by what circuit."""
+
+import base64
+import math
+import re
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import matplotlib.pyplot as plt
+import torch
+from matplotlib.axes import Axes
+from torch import Tensor
+
+from walkthrough import circuits, composition, paths, plots, searches
+from walkthrough.induction import match_gain
+from walkthrough.widgets.explorer import Explorer, prompt_tokens, shown, table, the_model
+
+CIRCUITS = {
+    "Q": composition.q_composed_circuit, "K": composition.k_composed_circuit, "V": composition.virtual_ov_circuit,
+}  # fmt: skip
+STORED = 10  # edges whose circuit is stored with each prompt, the strongest first,
+STORED_NUMBERS = 40_000  # unless these are more numbers
+MIDDLE = torch.tensor([0.025, 0.975])  # the middle 95% of untrained pairs, as in 06
+
+
+class CompositionExplorer(Explorer):
+    """A graph of heads with an edge where one reads what another wrote, as Q, K or V; click an edge for its circuit.
+
+    Composition scores are those of 06, in multiples of 1/√d_model, which unrelated heads have; edges start where the
+    scores of five untrained models of the same shape end. An edge's circuit is shown on the prompt (a term of the
+    scores over its mean on the visible keys, or the virtual head's pattern) and on the vocabulary (the largest entries
+    over their row's mean). (Elhage et al. 2021, "Two-Layer Attention-Only Transformers".)
+    """
+
+    name = "Composition explorer"
+    script = "composition.js"
+
+    def __init__(self, model: Any, prompts: str | Sequence[str], **view: Any) -> None:
+        self.model, self.chosen, self.known, self.last = model, view.get("edge"), {}, ("", None)
+        super().__init__(prompts, **view)
+
+    def fixed(self) -> dict[str, Any]:
+        """All scores, what chance gives, and the circuits on the vocabulary of the edges that chance does not give."""
+        self.model = the_model(self.model)
+        cfg = self.model.cfg
+        if cfg.n_layers < 2:
+            raise ValueError(
+                f"{cfg.model_name} has no second layer, and a head reads only what an earlier layer wrote: "
+                "give a model with two layers or more"
+            )
+        baseline = cfg.d_model**-0.5
+        chance = composition.random_scores(cfg.d_model, cfg.n_heads, cfg.n_ctx, cfg.d_vocab) / baseline
+        least = math.ceil(100 * chance.max().item()) / 100
+        pairs, heads = list(combinations(range(cfg.n_layers), 2)), range(cfg.n_heads)
+        of = lambda layers: [composition.composition_scores(self.model, kind, layers) for kind in "QKV"]
+        scores = torch.stack([torch.stack(of(layers)) for layers in pairs]).double().mul(1e5).round() / 1e5
+        names = [f"{kind} {a}:{x} {b}:{y}" for a, b in pairs for kind in "QKV" for x in heads for y in heads]
+        order = scores.flatten().argsort(descending=True, stable=True).tolist()
+        ranked = {names[i]: scores.flatten()[i].item() / baseline for i in order}
+        self.edges = {edge: times for edge, times in ranked.items() if times >= least}
+        of_pairs = [names[i + pair * scores[0].numel()] for pair, i in enumerate(scores.flatten(1).argmax(1).tolist())]
+        self.strongest = list(dict.fromkeys(of_pairs + list(ranked)[:STORED]))
+        wanted = [*self.edges, *self.strongest, *([self.chosen] if self.chosen else [])]
+        return {
+            "baseline": baseline, "least": least, "layers": pairs, "scores": scores.tolist(),
+            "band": [[round(end.item(), 4) for end in chance[:, k].quantile(MIDDLE)] for k in range(3)],
+            "circuits": {edge: self.on_the_vocabulary(edge) for edge in dict.fromkeys(wanted)},
+        }  # fmt: skip
+
+    def heads(self, edge: str) -> tuple[str, tuple[int, int], tuple[int, int]]:
+        """Kind, earlier and later head of "K 0:4 1:6"; ValueError if there is no such edge."""
+        found = re.fullmatch(r"([QKV]) (\d+):(\d+) (\d+):(\d+)", edge)
+        if found is None:
+            raise ValueError(f"there is no edge {edge!r}: write it as in 'K 0:4 1:6'")
+        kind, *numbers = found.groups()
+        first, second = tuple(map(int, numbers[:2])), tuple(map(int, numbers[2:]))
+        composition.check_pair(self.model, first, second)
+        return kind, first, second
+
+    def on_the_vocabulary(self, edge: str) -> dict[str, Any]:
+        """The largest entries of an edge's circuit over their row's mean, its eigenvalue positivity and match gain.
+
+        Positivity as in 06 and 07: of the virtual head's circuit centred, of the others as they are.
+        """
+        if edge not in self.known:
+            kind, first, second = self.heads(edge)
+            circuit = CIRCUITS[kind](self.model, first, second)
+            over = circuits.centred(circuit)
+            values, rows, columns = searches.largest_entries(over, 8)
+            tokens = [self.model.to_str_tokens(side, prepend_bos=False) for side in (rows, columns)]
+            self.known[edge] = {
+                "top": [[*pair, round(value, 2)] for *pair, value in zip(*tokens, values.tolist())],
+                "positivity": round(circuits.eigenvalue_positivity(over if kind == "V" else circuit).item(), 3),
+                "gain": round(match_gain(circuit), 3),
+            }
+        return self.known[edge]
+
+    def on_the_prompt(self, edge: str, prompt: str) -> Tensor:
+        """An edge on a prompt [query key]: a term of the scores over its visible mean, or a virtual pattern."""
+        if self.last[0] != prompt:
+            self.last = prompt, self.model.run_with_cache(prompt_tokens(self.model, prompt))[1]
+        run, (kind, first, second) = self.last[1], self.heads(edge)
+        if kind == "V":
+            return paths.virtual_pattern(*(run["pattern", layer][0, head] for layer, head in (first, second)))
+        return composition.over_the_visible(composition.composed_scores(self.model, run, kind, first, second))
+
+    def grid(self, edge: str, prompt: str) -> dict[str, Any]:
+        """The same, as the page reads it: the lower triangle, in whole steps of a hundredth, or coarser if need be."""
+        values = self.on_the_prompt(edge, prompt)
+        step = max(0.01, values.abs().max().item() / 32767)
+        triangle = values[tuple(torch.tril_indices(*values.shape))]
+        raw = (triangle / step).round().to(torch.int16).numpy().astype("<i2").tobytes()
+        return {"step": step, "values": base64.b64encode(raw).decode()}
+
+    def look(self, prompt: str) -> dict[str, Any]:
+        """The prompt's tokens, and the strongest edges' circuits on it; the chosen edge's, too."""
+        tokens = self.model.to_str_tokens(prompt_tokens(self.model, prompt)[0])
+        chosen = self.view.get("edge", self.chosen)
+        edges = list(dict.fromkeys(([chosen] if chosen else []) + self.strongest))
+        room = max(1, 2 * STORED_NUMBERS // len(tokens) ** 2)
+        return {"tokens": tokens, "edges": {edge: self.grid(edge, prompt) for edge in edges[:room]}}
+
+    def answer(self, question: dict[str, Any]) -> Any:
+        """An edge's circuit on prompt and vocabulary, or a new prompt."""
+        if "edge" not in question:
+            return super().answer(question)
+        edge = question["edge"]
+        self.data["circuits"][edge] = self.on_the_vocabulary(edge)
+        return {"circuit": self.known[edge], "grid": self.grid(edge, question["prompt"])}
+
+    def tables(self) -> str:
+        """The edges beyond chance, the highest score first, and the first of all edges on the first prompt."""
+        prompt, record = next(iter(self.data["prompts"].items()))
+        rows = []
+        for edge, times in self.edges.items():
+            kind, first, second = edge.split()
+            source, target, value = self.known[edge]["top"][0]
+            top = f"{' → '.join(shown([source, target]))} {value:+.2f}"
+            positivity = f"{self.known[edge]['positivity']:+.2f}"
+            rows.append(
+                [f"{first} → {second}", kind, f"{times * self.data['baseline']:.4f}", f"{times:.2f}", positivity, top]
+            )
+        caption = f"Composition of at least {self.data['least']:.2f} × the baseline {self.data['baseline']:.4f}"
+        columns = [
+            "heads",
+            "read as",
+            "score",
+            "× baseline",
+            "eigenvalue positivity",
+            "largest entry, over its row's mean",
+        ]
+        edge, tokens = self.strongest[0], shown(record["tokens"])
+        values = self.on_the_prompt(edge, prompt)
+        best = values.masked_fill(torch.ones_like(values).triu(1).bool(), -torch.inf).max(-1)
+        of = [[token, f"{tokens[key]} {value:+.2f}"] for token, key, value in zip(tokens, best.indices, best.values)]
+        what = "key and attention" if edge.startswith("V") else "key and score, over the mean of the visible keys"
+        return table(caption, columns, rows) + table(f"{edge} on the prompt", ["from", f"most: {what}"], of)
+
+    def still(self) -> list[Axes]:
+        """The same as a still figure: scores minus the baseline of all pairs of the layers shown; Q, K and V."""
+        pair = self.view.get("pair", 0)
+        scores, baseline = torch.tensor(self.data["scores"][pair]), self.data["baseline"]
+        limit = (scores - baseline).abs().max().item()
+        fig = plt.figure(figsize=(10, 3.6), layout="constrained")
+        axes = list(fig.subplots(1, 3))
+        for ax, kind, values, band in zip(axes, "QKV", scores, self.data["band"]):
+            within = tuple((end - 1) * baseline for end in band)
+            layers = tuple(self.data["layers"][pair])
+            plots.head_pairs(values - baseline, limit=limit, layers=layers, within=within, ax=ax)
+            ax.set_title(f"{kind}-composition")
+        fig.colorbar(axes[2].images[0], ax=axes, label="score minus 1/√d_model", shrink=0.7)
+        return axes

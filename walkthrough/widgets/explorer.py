@@ -1,0 +1,152 @@
+"""What every explorer shares: prompts, the kernel's answers, and how it is shown where there is no kernel."""
+
+import base64
+import hashlib
+import html
+import json
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import anywidget
+import traitlets
+from torch import Tensor
+
+from walkthrough import models
+from walkthrough.plots import visible
+
+STATIC = Path(__file__).parent / "static"
+CSS = (STATIC / "explorer.css").read_text("utf-8")
+SHARED = (STATIC / "explorer.js").read_text("utf-8")
+START = """const holder = document.getElementById({id});
+explore({{ model: stored(JSON.parse(document.getElementById({id} + "-state").textContent)), el: holder }}, draw, {name});"""
+
+
+def pack(data: dict[str, Any]) -> str:
+    """Text that `unpack` of explorer.js reads: JSON, compressed, in base64."""
+    return base64.b64encode(zlib.compress(json.dumps(data, ensure_ascii=False).encode())).decode()
+
+
+def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A plain table as HTML; the first column names the rows."""
+    head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in columns)
+    body = "".join(
+        f'<tr><th scope="row">{html.escape(first)}</th>{"".join(f"<td>{html.escape(cell)}</td>" for cell in rest)}</tr>'
+        for first, *rest in rows
+    )
+    return (
+        f"<table><caption>{html.escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    )
+
+
+def shown(tokens: Sequence[str]) -> list[str]:
+    """Tokens with spaces and line breaks to be seen."""
+    return [token.replace(r"\$", "$") for token in visible(tokens)]
+
+
+def the_model(model: Any) -> Any:
+    """The model, loaded if it is named; ValueError if it is not of the course's kind."""
+    if isinstance(model, str):
+        model = models.load(model)
+    if not isinstance(model, models.TransformerBridge):
+        raise ValueError(f"there is no model in {type(model).__name__}: give one that `models.load` gives, or its name")
+    if not model.cfg.attn_only or model.cfg.normalization_type:
+        raise ValueError(f"{model.cfg.model_name} has MLPs or LayerNorm: the explorers are for attention-only models")
+    if model.cfg.n_layers == 0:
+        raise ValueError(
+            f"{model.cfg.model_name} has no layers, and so no heads to look at: give a model that has some"
+        )
+    return model
+
+
+def prompt_tokens(model: Any, prompt: str) -> Tensor:
+    """A prompt's ids, `<BOS>` first, as one batch; ValueError for an empty prompt and for one longer than the context."""
+    if not prompt:
+        raise ValueError("the prompt is empty: type some text, for example `for i in`")
+    return model.to_tokens(prompt)
+
+
+class Explorer(anywidget.AnyWidget):
+    """An interactive figure of a model and a prompt, live in JupyterLab, and alive too in saved and exported pages.
+
+    The first prompt is shown; others are stored with it, and a page without a kernel can show them. Where the model is
+    unknown, or the prompt empty or too long, the widget says so in one sentence. `view` holds what was chosen last.
+    """
+
+    name: ClassVar[str]  # for screen readers
+    script: ClassVar[str]  # in static/
+    packed = traitlets.Unicode().tag(sync=True)
+    view = traitlets.Dict().tag(sync=True)
+    _css = CSS
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        if "script" in cls.__dict__:  # anywidget makes a subclass of its own for each widget
+            cls._script = f"{SHARED}\n{(STATIC / cls.script).read_text('utf-8')}"
+            start = f"explore(widget, draw, {json.dumps(cls.name)})"
+            cls._esm = f"{cls._script}\nexport default {{ render: (widget) => {start} }};"
+        super().__init_subclass__(**kwargs)
+
+    def __init__(self, prompts: str | Sequence[str], **view: Any) -> None:
+        self.data: dict[str, Any] = {}
+        try:
+            self.data = self.fixed()
+            self.data["prompts"] = {
+                prompt: self.look(prompt) for prompt in ([prompts] if isinstance(prompts, str) else prompts)
+            }
+        except ValueError as refusal:
+            self.data = {"error": str(refusal)}
+        self.given = list(self.data.get("prompts", {}))
+        super().__init__(packed=pack(self.data), view=view)
+        self.on_msg(self.heard)
+
+    def fixed(self) -> dict[str, Any]:
+        """What does not depend on the prompt."""
+        return {}
+
+    def look(self, prompt: str) -> dict[str, Any]:
+        """What is to be seen of a prompt; ValueError in one sentence if nothing is."""
+        raise NotImplementedError
+
+    def answer(self, question: dict[str, Any]) -> Any:
+        """The answer to a question of the page; here, a new prompt."""
+        prompt = question["prompt"]
+        kept = {text: self.data["prompts"][text] for text in self.given}
+        self.data = self.data | {"prompts": kept | {prompt: self.look(prompt)}}
+        self.view = self.view | {"prompt": prompt}
+        self.packed = pack(self.data)
+
+    def heard(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
+        """Answer a message of the page."""
+        try:
+            reply = {"answer": self.answer(content["question"])}
+        except ValueError as refusal:
+            reply = {"error": str(refusal)}
+        except Exception as fault:
+            self.send({"id": content["id"], "error": f"The kernel could not answer that: {fault}"})
+            raise
+        self.send({"id": content["id"], **reply})
+
+    def tables(self) -> str:
+        """The first prompt's tables, for where no script runs."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.data.get('error') or ', '.join(map(repr, self.data['prompts']))})"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The widget, and the same alive without a kernel, over plain tables that are all that is left without scripts."""
+        data, metadata = super()._repr_mimebundle_(**kwargs)
+        return {**data, "text/plain": repr(self), "text/html": self.page()}, metadata
+
+    def page(self) -> str:
+        """HTML that needs neither kernel nor network."""
+        state = json.dumps({"packed": self.packed, "view": self.view}).replace("</", "<\\/")
+        id = f"wt-{hashlib.sha256((self.name + repr(self)).encode()).hexdigest()[:10]}"
+        start = START.format(id=json.dumps(id), name=json.dumps(self.name))
+        inside = html.escape(self.data["error"]) if "error" in self.data else self.tables()
+        return (
+            f'<style>{CSS}</style><div id="{id}"><div class="wt">{inside}</div></div>'
+            f'<script type="application/json" id="{id}-state">{state}</script>'
+            f'<script type="module">\n{self._script}\n{start}\n</script>'
+        )

@@ -1,0 +1,85 @@
+/** Where each head of a layer looks, from the token under the pointer; one layer, or two side by side. */
+function draw({ body, record, view, choose }) {
+  const { tokens, layers } = record, n = tokens.length;
+  const patterns = layers.map(({ pattern }) => bytes(pattern));  // [head][query][key], in hundredths
+  const sizes = layers.map(({ norms }) => norms.map((row) => { const most = Math.max(...row); return row.map((x) => x / most); }));
+  const weight = (l, head, q, k) =>
+    (patterns[l][(head * n + q) * n + k] / 100) * (weighted.checked ? sizes[l][head][k] : 1);
+  const valid = (l) => (layers[l] ? l : -1);
+  const sides = [valid(view.layer ?? 0) < 0 ? 0 : view.layer ?? 0, valid(view.beside ?? -1)];
+  let query = Math.min(view.query ?? n - 1, n - 1), head = view.head ?? 0;
+
+  const chooser = (side, label) => {
+    const options = layers.map(({ name }, l) => make("option", { value: l }, name));
+    const select = make("select", { class: `wt-side-${side}`, onchange: () => {
+      sides[side] = Number(select.value);
+      choose({ layer: sides[0], beside: sides[1] });
+      build();
+    } }, ...(side ? [make("option", { value: -1 }, "nothing")] : []), ...options);
+    select.value = sides[side];
+    return make("label", {}, label, select);
+  };
+  const weighted = make("input", { type: "checkbox", class: "wt-weighted", onchange: () => {
+    choose({ weighted: weighted.checked });
+    build();
+  } });
+  weighted.checked = Boolean(view.weighted);
+  const controls = make("div", { class: "wt-controls" }, chooser(0, "layer"),
+    layers.length > 1 ? chooser(1, "beside it") : null, make("label", {}, weighted, "times the size of the value"));
+  const panels = make("div", { class: "wt-panels" });
+  body.append(controls, panels);
+  let parts = [];
+
+  function thumbnail(l, h) {
+    const canvas = make("canvas", { width: n, height: n, "aria-hidden": "true" });
+    const context = canvas.getContext("2d"), image = context.createImageData(n, n);
+    const [r, g, b] = getComputedStyle(body).getPropertyValue("--ink").split(" ").map(Number);
+    const { data } = image;
+    for (let q = 0; q < n; q++) for (let k = 0; k <= q; k++) {
+      const at = 4 * (q * n + k);
+      data[at] = r; data[at + 1] = g; data[at + 2] = b; data[at + 3] = 255 * weight(l, h, q, k);
+    }
+    context.putImageData(image, 0, 0);
+    return canvas;
+  }
+  function build() {
+    parts = sides.filter((l) => l >= 0).map((l) => {
+      const count = layers[l].norms.length;
+      const heads = Array.from({ length: count }, (_, h) => make("button", {
+        type: "button", class: "wt-head", "data-head": h, onclick: () => { head = h; choose({ head }); paint(); },
+      }, thumbnail(l, h), `head ${layers[l].layer}:${h}`, make("small")));
+      const { buttons, box } = tokenRow(tokens, `tokens, ${layers[l].name}`, {
+        look: (i) => { query = i; paint(); },
+        pick: (i) => { query = i; choose({ query }); paint(); },
+      });
+      const say = make("p", { class: "wt-say" });
+      return { l, heads, buttons, say, panel: make("div", { class: "wt-panel" }, make("h4", {}, layers[l].name),
+        row({ class: "wt-heads", "aria-label": `heads of ${layers[l].name}` }, heads), box, say) };
+    });
+    panels.replaceChildren(...parts.map(({ panel }) => panel));
+    paint();
+  }
+  function best(l, h) {
+    let key = 0;
+    for (let k = 1; k <= query; k++) if (weight(l, h, query, k) > weight(l, h, query, key)) key = k;
+    return `${visible(tokens[key])} ${weight(l, h, query, key).toFixed(2)}`;
+  }
+  function paint() {
+    for (const { l, heads, buttons, say } of parts) {
+      const h = Math.min(head, heads.length - 1);
+      pressed(heads, h);
+      heads.forEach((button, i) => { button.querySelector("small").textContent = best(l, i); });
+      buttons.forEach((button, k) => {
+        const share = k <= query ? weight(l, h, query, k) : 0;
+        button.style.setProperty("--weight", share.toFixed(2));
+        button.classList.toggle("wt-query", k === query);
+        button.querySelector("small").textContent = share >= 0.05 ? share.toFixed(2) : "";
+      });
+      pressed(buttons, query);
+      say.textContent = `From ${visible(tokens[query])} (position ${query}), head ${layers[l].layer}:${h} attends most to ${best(l, h)}.`;
+    }
+    body.dataset.query = query;
+    body.dataset.head = head;
+  }
+  build();
+}
