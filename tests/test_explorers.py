@@ -11,7 +11,7 @@ from walkthrough import models, widgets
 from walkthrough.widgets import explorer
 
 PROMPTS = ["for value in", "try:\n    x = f(x)"]
-EXPLORERS = [widgets.AttentionExplorer]
+EXPLORERS = [widgets.AttentionExplorer, widgets.CircuitExplorer, widgets.CompositionExplorer, widgets.LogitExplorer]
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +67,8 @@ def test_a_prompt_that_cannot_be_shown_gets_one_sentence_and_changes_nothing(mad
         ("three-layer", "x", "there is no model called 'three-layer'"),
         (3, "x", "there is no model in int"),
         ("zero-layer", "x", "zero-layer has no layers"),
-        ("one-layer", "", "the prompt is empty"),
-        ("one-layer", "x " * 300, "the model's context is 256"),
+        ("two-layer", "", "the prompt is empty"),
+        ("two-layer", "x " * 300, "the model's context is 256"),
     ],
 )
 def test_the_widget_says_in_one_sentence_why_it_shows_nothing(kind, model, prompt, sentence):

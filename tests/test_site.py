@@ -270,5 +270,8 @@ def test_the_address_of_the_repository_stands_in_one_place():
 
 def test_the_container_installs_what_the_readme_says():
     container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
-    assert f"{container['postCreateCommand']} && jupyter lab notebooks/00_start_here.ipynb" in (ROOT / "README.md").read_text()
+    assert (
+        f"{container['postCreateCommand']} && jupyter lab notebooks/00_start_here.ipynb"
+        in (ROOT / "README.md").read_text()
+    )
     assert re.fullmatch(r"mcr\.microsoft\.com/devcontainers/python:3\.1[1-9]", container["image"])

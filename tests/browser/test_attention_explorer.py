@@ -11,6 +11,7 @@ PROMPTS = ["for value in values:\n    print(value)", "try:\n    x = f(x)"]
 SOURCE = f"""from walkthrough import widgets
 explorer = widgets.AttentionExplorer({{"two": "two-layer", "one": "one-layer"}}, {PROMPTS!r})
 explorer"""
+PIXEL = "() => document.querySelector('.wt-head canvas').getContext('2d').getImageData(0, 0, 1, 1).data.join()"
 LONG = " value = other\n    if x" * 42
 
 
@@ -127,6 +128,9 @@ def test_without_a_kernel(page, plain, model):
     use(page, model, PROMPTS[0])
     page.select_option(".wt-examples", index=1)
     page.wait_for_function("() => document.querySelector('.wt-token:nth-child(2)').textContent.startsWith('try')")
+    light = page.evaluate(PIXEL)
+    driving.set_theme(page, "dark")
+    page.wait_for_function(f"light => ({PIXEL})() !== light", arg=light)
     ask(page, "something else")
     message(page, "has no kernel")
     ask(page, PROMPTS[0])

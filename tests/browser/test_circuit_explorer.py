@@ -143,7 +143,7 @@ def test_live(jupyter, request, page, model):
     assert card(page, 1) == entries(model, text, 0, 1)
     page.fill(".wt-prompt", "import os\\n\\nos.path")
     page.keyboard.press("Enter")
-    page.wait_for_function("() => document.querySelectorAll('.wt-token').length === 7")
+    page.wait_for_function("() => document.querySelectorAll('.wt-token').length === 8")
     chosen(page, text)
     page.click(".wt-token >> nth=2")
     chosen(page, " os")
@@ -152,7 +152,7 @@ def test_live(jupyter, request, page, model):
         page.fill(".wt-prompt", prompt)
         page.keyboard.press("Enter")
         message(page, words)
-        assert page.locator(".wt-token").count() == 7
+        assert page.locator(".wt-token").count() == 8
     for theme in ("light", "dark"):
         driving.set_theme(page, theme)
         page.wait_for_timeout(300)

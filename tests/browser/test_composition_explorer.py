@@ -62,6 +62,10 @@ def listed(page):
     return page.locator(".wt-edges button").evaluate_all("all => all.map(button => button.dataset.edge)")
 
 
+def standing_out(page):
+    return page.locator(".wt-graph g.wt-lit").evaluate_all("all => all.map(line => line.dataset.edge)")
+
+
 def use(page, model, explorer):
     """Hover, click, keys, the switches and the slider; the numbers that appear are the model's."""
     scores = {kind: model.all_composition_scores(kind)[0, :, 1] for kind in "QKV"}
@@ -69,11 +73,10 @@ def use(page, model, explorer):
     opened(page, "K 0:7 1:6")
     page.hover(".wt-node[data-head='1:6']")
     lit(page, "1:6")
-    assert page.locator(".wt-graph g.wt-lit").evaluate_all("all => all.map(line => line.dataset.edge)") == [
-        edge for edge in explorer.edges if "1:6" in edge
-    ]
+    assert standing_out(page) == [edge for edge in explorer.edges if "1:6" in edge]
     page.locator(".wt-letter[data-edge='V 0:4 1:3']").hover()
     lit(page, "V 0:4 1:3")
+    assert standing_out(page) == ["V 0:4 1:3"]
     assert f"{scores['V'][4, 3]:.4f}, {16 * scores['V'][4, 3]:.2f} × the baseline" in page.inner_text(
         ".wt-panels + .wt-say"
     )

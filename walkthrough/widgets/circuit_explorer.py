@@ -15,6 +15,13 @@ TOP = 20  # destinations and outputs of a head that is enlarged; the page shows 
 STORED = 16  # different tokens of a prompt that are stored; the kernel is asked for the rest
 
 
+def best(names: Sequence[str], tokens: Sequence[int], hundredths: Sequence[int]) -> str:
+    """The first five tokens, each with its value."""
+    return "   ".join(
+        f"{names[token]}\N{NO-BREAK SPACE}{value / 100:.2f}" for token, value in zip(tokens[:5], hundredths)
+    )
+
+
 class CircuitExplorer(Explorer):
     """Type a token, or click one: which tokens each head has look for it most, and what it raises once looked at.
 
@@ -56,7 +63,7 @@ class CircuitExplorer(Explorer):
         return self.ids[text] if text in self.ids else self.model.to_single_token(text)
 
     def entries(self, tokens: Sequence[int]) -> dict[int, list]:
-        """For each source, [layer][head]: keenest destinations, log-odds, highest outputs, logits; values in hundredths.
+        """For each source, [layer][head]: keenest destinations, log-odds, highest outputs, logits (hundredths).
 
         None looks for `<BOS>` more than for `<BOS>`: its log-odds are all 0, and it has no destinations.
         """
@@ -87,16 +94,15 @@ class CircuitExplorer(Explorer):
         """For three tokens, those of `tokens` first and then the first prompt's: each head's five best."""
         record = next(iter(self.data["prompts"].values()))
         sources = dict.fromkeys([*self.given_ids, *(self.ids[name] for name in record["tokens"])])
-        tokens, made = shown(self.names), []
+        names, made = shown(self.names), []
+        columns = "head", "destinations that look for it most (log-odds)", "outputs that it raises most (logits)"
         for source, layers in self.entries([source for source in sources if source][:3]).items():
             rows = [
-                [f"head {layer}:{head}", *(
-                    "   ".join(f"{tokens[token]} {value / 100:.2f}" for token, value in zip(ids[:5], values))
-                    for ids, values in ((found[0], found[1]), (found[2], found[3]))
-                )] for layer, heads in enumerate(layers) for head, found in enumerate(heads)
-            ]  # fmt: skip
-            columns = "head", "destinations that look for it most (log-odds)", "outputs that it raises most (logits)"
-            made.append(table(f"Source {tokens[source]}", columns, rows))
+                [f"head {layer}:{head}", best(names, *found[:2]), best(names, *found[2:])]
+                for layer, heads in enumerate(layers)
+                for head, found in enumerate(heads)
+            ]
+            made.append(table(f"Source {names[source]}", columns, rows))
         return "".join(made)
 
     def still(self) -> list[Axes]:

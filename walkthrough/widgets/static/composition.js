@@ -70,7 +70,7 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
     const edges = shown();
     slider.setAttribute("aria-valuetext", `${least.toFixed(2)} times the baseline`);
     number.textContent = `${least.toFixed(2)} × the baseline`;
-    const on = (edge) => ({ onmouseenter: () => light(edge), onmouseleave: () => light(), onclick: () => pick(edge) });
+    const on = (edge) => ({ onmouseenter: hover(() => light(edge)), onmouseleave: hover(() => light()), onclick: () => pick(edge) });
     lines = edges.flatMap((edge) => {
       const [x1, x2] = [edge.write, edge.read].map((head) => WIDTH * (head + 0.5) / heads), t = edge.at;
       const cx = (x1 + x2) / 2 + 2 * edge.bow, along = (a, b, c) => (1 - t) ** 2 * a + 2 * t * (1 - t) * b + t ** 2 * c;
@@ -231,7 +231,7 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
     const side = (layer) => Array.from({ length: heads }, (_, i) => {
       const head = `${layer}:${i}`;
       return make("button", { type: "button", class: "wt-node", "data-head": head, "aria-label": `head ${head}`,
-        onmouseenter: () => light(null, head), onmouseleave: () => light(), onfocus: () => light(null, head), onblur: () => light(),
+        onmouseenter: hover(() => light(null, head)), onmouseleave: hover(() => light()), onfocus: () => light(null, head), onblur: () => light(),
         onclick: () => { only = only === head ? "" : head; choose({ head: only }); refresh(); } }, head);
     });
     const above = side(second), below = side(first);

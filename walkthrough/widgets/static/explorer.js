@@ -127,7 +127,7 @@ async function explore({ model, el }, draw, name) {
   // Else Jupyter takes the arrow keys for moving between cells: its selectors match what has the focus, not only its frame.
   root.addEventListener("focusin", ({ target }) => { target.dataset.lmSuppressShortcuts = "true"; });
   field.addEventListener("keydown", (event) => {  // nor does a form hear Enter there
-    if (event.key === "Enter") { event.preventDefault(); form.requestSubmit(); }
+    if (event.key === "Enter") { event.preventDefault(); byKeys = true; form.requestSubmit(); }
   });
 
   async function receive() {
@@ -136,8 +136,18 @@ async function explore({ model, el }, draw, name) {
     root.replaceChildren(...(data.prompts ? [form] : []), message, body);
     if (data.prompts) redraw();
   }
+  // Pictures have the colours of the theme that they were drawn in.
+  let ink;
+  const recolour = () => {
+    const now = getComputedStyle(root).getPropertyValue("--ink");
+    if (ink && now && now !== ink && data.prompts) redraw();
+    ink = now || ink;
+  };
+  const theme = new MutationObserver(recolour);
+  for (const element of [document.documentElement, document.body]) theme.observe(element, { attributes: true });
   model.on("msg:custom", heard);
   model.on("change:packed", receive);
   await receive();
-  return () => { model.off("msg:custom", heard); model.off("change:packed", receive); };
+  recolour();
+  return () => { theme.disconnect(); model.off("msg:custom", heard); model.off("change:packed", receive); };
 }

@@ -178,7 +178,8 @@ def test_tables_say_the_same(made):
         assert row.startswith(f'<th scope="row">head {layer}:{head}</th>')
         texts = [
             "   ".join(
-                f"{name} {value:.2f}" for name, value in zip(explorer.shown([made.names[i] for i in ids]), values[:5])
+                f"{name}\N{NO-BREAK SPACE}{value:.2f}"
+                for name, value in zip(explorer.shown([made.names[i] for i in ids]), values[:5])
             )
             for ids, values in (found[:2], found[2:])
         ]

@@ -250,6 +250,8 @@ def test_the_still_figure_has_the_same_scores(model, explorer):
     for ax, kind in zip(explorer.still(), "QKV", strict=True):
         shown = torch.tensor(ax.images[0].get_array().data).float()
         torch.testing.assert_close(shown, model.all_composition_scores(kind)[0, :, 1] - 1 / 16, atol=5.1e-6, rtol=0)
+        low, high = (limit / 16 - 1 / 16 for limit in explorer.data["band"]["QKV".index(kind)])
+        assert len(ax.lines[0].get_xdata()) == ((shown >= low) & (shown <= high)).sum() > 0
         assert ax.get_title() == f"{kind}-composition"
         low, high = ax.images[0].get_clim()
         assert low == -high
