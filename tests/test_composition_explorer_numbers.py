@@ -160,8 +160,9 @@ def test_circuits_on_the_vocabulary_by_writing_them_out(model, explorer, edge):
     best = over.flatten().topk(8)
     found = explorer.answer({"edge": edge, "prompt": PROMPTS[0]})["circuit"]
     assert [value for *_, value in found["top"]] == pytest.approx(best.values.tolist(), abs=0.0051)
-    assert [model.to_string(int(i) // 4096) for i in best.indices] == [source for source, _, _ in found["top"]]
-    assert [model.to_string(int(i) % 4096) for i in best.indices] == [target for _, target, _ in found["top"]]
+    for side, shown in zip((best.indices // 4096, best.indices % 4096), zip(*found["top"])):
+        texts = [model.to_string(int(token)) for token in side]
+        assert [f"�{token}" if text == "�" else text for text, token in zip(texts, side)] == list(shown)
     assert found["gain"] == pytest.approx(over.diag().mean().item(), abs=0.001)
     trace = over.trace() if kind == "V" else whole.trace()  # that of the eigenvalues, whatever program found them
     assert math.copysign(1, found["positivity"]) == math.copysign(1, trace)

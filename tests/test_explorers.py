@@ -4,6 +4,7 @@ import base64
 import json
 import zlib
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 
@@ -69,6 +70,8 @@ def test_a_prompt_that_cannot_be_shown_gets_one_sentence_and_changes_nothing(mad
         ("zero-layer", "x", "zero-layer has no layers"),
         ("two-layer", "", "the prompt is empty"),
         ("two-layer", "x " * 300, "the model's context is 256"),
+        ("two-layer", [], "prompts are texts, one or more"),
+        (models.tiny(2), "x", "tiny has no tokenizer"),
     ],
 )
 def test_the_widget_says_in_one_sentence_why_it_shows_nothing(kind, model, prompt, sentence):
@@ -77,6 +80,46 @@ def test_the_widget_says_in_one_sentence_why_it_shows_nothing(kind, model, promp
     assert unpack(made.packed) == made.data
     assert sentence in made.page().replace("&#x27;", "'").replace("&quot;", '"')
     assert sentence in repr(made)
+
+
+def test_no_models_at_all_get_one_sentence():
+    assert "there is no model to look at" in widgets.AttentionExplorer({}, "x").data["error"]
+
+
+@pytest.mark.parametrize("kind", EXPLORERS, ids=lambda kind: kind.__name__)
+def test_a_still_figure_of_nothing_says_why(kind):
+    with pytest.raises(ValueError, match="zero-layer has no layers"):
+        kind("zero-layer", "x").still()
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        {"prompt": "not stored", "layer": 9, "head": 99, "beside": 9, "pair": 9, "position": 999, "target": 99},
+        {"prompt": None, "layer": -1, "head": -1, "beside": -2, "pair": -1, "position": -3, "target": -1},
+        {"layer": "0", "head": None, "pair": "0", "position": None, "target": 1.5, "above": "yes"},
+    ],
+)
+def test_a_still_figure_of_what_there_is_not_is_that_of_the_first(made, view):
+    def texts():
+        axes = made.still()
+        axes = axes if isinstance(axes, list) else [axes]
+        found = [ax.get_title() for ax in axes]
+        plt.close("all")
+        return found
+
+    plainly = texts()
+    made.view = view
+    assert texts() == plainly
+
+
+def test_prompts_keep_their_order_whatever_they_are_called(made):
+    kind, model = type(made), made.models if hasattr(made, "models") else made.model
+    prompts = ["x", "42", "__proto__", "7", "x"]
+    made = kind(model, prompts)
+    assert made.data["order"] == prompts[:-1]
+    ask(made, {"prompt": "3"})
+    assert unpack(made.packed)["order"] == [*prompts[:-1], "3"]
 
 
 def test_a_fault_of_our_own_is_told_and_not_hidden(made, monkeypatch):

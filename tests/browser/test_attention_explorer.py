@@ -1,11 +1,13 @@
 """The attention explorer, used: live in both Jupyters, in a saved notebook, as a page of its own, and without scripts."""
 
+import json
 import statistics
 
 import driving
 import pytest
 
 from walkthrough import models, widgets
+from walkthrough.widgets.explorer import shown
 
 PROMPTS = ["for value in values:\n    print(value)", "try:\n    x = f(x)"]
 SOURCE = f"""from walkthrough import widgets
@@ -40,15 +42,20 @@ def use(page, model, prompt):
     page.hover(".wt-token >> nth=3")
     page.wait_for_selector(".wt-body[data-query='3']")
     assert small(page) == from_token(model, prompt, 0, 0, 3)
+    page.click(".wt-token >> nth=3")
     page.click(".wt-head[data-head='5']")
     page.wait_for_selector(".wt-head[data-head='5'][aria-pressed='true']")
     assert small(page) == from_token(model, prompt, 0, 5, 3)
+    page.hover(".wt-token >> nth=2")
+    page.wait_for_selector(".wt-body[data-query='2']")
+    page.hover(".wt-head[data-head='5']")
+    page.wait_for_selector(".wt-body[data-query='3']")
     page.press(".wt-token >> nth=3", "ArrowRight")
     page.wait_for_selector(".wt-body[data-query='4']")
     page.keyboard.press("End")
     page.wait_for_selector(f".wt-body[data-query='{len(model.to_tokens(prompt)[0]) - 1}']")
     page.select_option(".wt-side-1", label="two layer 1")
-    assert small(page, 1) == from_token(model, prompt, 1, 5, -1)
+    assert small(page, 1) == from_token(model, prompt, 1, 5, 3)
     before = small(page)
     page.check(".wt-weighted")
     assert small(page) != before
@@ -176,3 +183,122 @@ def test_it_answers_within_100_ms_at_256_tokens_and_8_heads(page, model, tmp_pat
     for kind, times in took.items():
         print(f"{kind}: median {statistics.median(times):.0f} ms, longest {max(times):.0f} ms")
         assert statistics.median(times) < 100
+
+
+EXPLORERS = [widgets.AttentionExplorer, widgets.CircuitExplorer, widgets.CompositionExplorer, widgets.LogitExplorer]
+each = pytest.mark.parametrize("kind", EXPLORERS, ids=lambda kind: kind.__name__)
+
+
+@pytest.fixture
+def opened(page, tmp_path):
+    """Open HTML as a page; afterwards nothing may have gone wrong in it, nor any request have been made."""
+    faults, outside = [], driving.outside_requests(page)
+    page.on("pageerror", lambda fault: faults.append(str(fault)))
+
+    def load(html):
+        file = tmp_path / "page.html"
+        file.write_text(f'<!doctype html><meta charset="utf-8">{html}')
+        page.goto(file.as_uri())
+        page.wait_for_selector(".wt-body[data-query], .wt-body[data-token], .wt-body[data-position]")
+        return page
+
+    yield load
+    assert (faults, outside) == ([], [])
+
+
+@each
+def test_the_same_explorer_lives_twice_on_a_page(kind, opened):
+    first, second = kind("small-seed-1", "x = 1"), kind("homework", "x = 1")
+    page = opened(first.page() + first.page() + second.page())
+    page.wait_for_function("() => document.querySelectorAll('.wt-prompt').length === 3")
+
+
+@each
+def test_prompts_named_as_javascript_names_things_are_texts_like_others(kind, opened):
+    made = kind("small-seed-1", ["x", "42", "__proto__", "a = '<!-- <script> </script>'"], prompt="constructor")
+    page = opened(made.page())
+    assert page.locator(".wt-examples option").all_inner_texts()[:3] == ["x", "42", "__proto__"]
+    assert page.input_value(".wt-prompt") == "x"
+    page.select_option(".wt-examples", index=2)
+    page.wait_for_function("() => document.querySelector('.wt-prompt').value === '__proto__'")
+    ask(page, "valueOf")
+    message(page, "has no kernel")
+    made.view = {"prompt": made.data["order"][-1]}  # ends no script early
+    page = opened(made.page())
+    assert page.input_value(".wt-prompt") == made.data["order"][-1]
+
+
+def test_a_backslash_is_told_from_a_line_break(opened, model):
+    prompts = [r"print('\n')", "print('\n')", "\\\n\\\\t\t\\d\r\n"]
+    page = opened(widgets.AttentionExplorer(model, prompts).page())
+    for i, field in enumerate([r"print('\\n')", r"print('\n')", r"\\\n\\\\t\t\\d\r\n"]):
+        page.select_option(".wt-examples", index=i)
+        assert page.input_value(".wt-prompt") == field
+        page.press(".wt-prompt", "Enter")
+        assert page.locator(".wt-message").inner_text() == ""
+        assert page.eval_on_selector(".wt-examples", "select => select.selectedIndex") == i
+
+
+VIEWS = [
+    {"layer": -1, "head": -1, "query": -5, "position": -3, "target": -1, "pair": -1, "beside": -2},
+    {"layer": 9, "head": 99, "query": 1.5, "position": 99, "target": 99, "pair": 9, "least": "x", "kinds": 5},
+]
+
+
+@each
+@pytest.mark.parametrize("view", VIEWS)
+def test_what_there_is_not_cannot_be_chosen(kind, view, opened):
+    page = opened(kind("small-seed-1", ["x = 1", "y z"], **view).page())
+    assert page.locator(".wt-token").count() >= 4
+    assert not any(word in page.inner_text(".wt") for word in ("NaN", "undefined"))
+    if kind is widgets.CompositionExplorer and "kinds" not in view:
+        assert page.locator(".wt-edges button").count() > 0
+
+
+LIVE = """<main id="a"></main><main id="b"></main><script type="module">
+{script}
+const state = {state}, on = {{}}, held = [];
+const fire = (event, value) => (on[event] ?? []).forEach((listener) => listener(value));
+const model = {{
+  get: (key) => state[key], set: (key, value) => {{ state[key] = value; }}, save_changes() {{}}, off() {{}},
+  on: (event, listener) => (on[event] ??= []).push(listener), send: (message) => held.push(message),
+}};
+Object.assign(window, {{ held, reply: (message) => fire("msg:custom", message),
+  change: (key, value) => {{ state[key] = value; fire(`change:${{key}}`); }} }});
+for (const id of ["a", "b"]) explore({{ model, el: document.getElementById(id) }}, draw, id);
+</script>"""
+
+
+def live(made):
+    """Two views of one widget, as a notebook may show it twice; the test plays the kernel."""
+    return LIVE.format(script=made._script, state=json.dumps({"packed": made.packed, "view": made.view}))
+
+
+def test_two_views_of_one_widget_do_not_take_each_others_answers(opened, model):
+    made = widgets.CircuitExplorer(model, "x")
+    page = opened(live(made))
+    page.wait_for_selector("#b .wt-source")
+    for view, token in (("a", "return"), ("b", "import")):
+        page.fill(f"#{view} .wt-typed", token)
+        page.press(f"#{view} .wt-typed", "Enter")
+    for asked in page.evaluate("held"):
+        page.evaluate("reply", {"id": asked["id"], "answer": made.answer(asked["question"])})
+    for view, token in (("a", "return"), ("b", "import")):
+        destination = shown([made.names[made.answer({"token": token})[0][0][0][0]]])[0]
+        page.wait_for_selector(f"#{view} .wt-source >> text=source {token}")
+        assert page.locator(f"#{view} .wt-entry span").first.inner_text() == destination
+
+
+def test_of_two_prompts_the_later_stays_however_long_the_earlier_takes_to_unpack(opened, model):
+    made = widgets.AttentionExplorer(model, "x")
+    page = opened(live(made))
+    made.answer({"prompt": LONG})
+    big = made.packed
+    made.answer({"prompt": "y"})
+    page.evaluate(
+        "([big, small]) => { change('view', {prompt: 'y'}); change('packed', big); change('packed', small) }",
+        [big, made.packed],
+    )
+    page.wait_for_function("() => document.querySelector('#a .wt-prompt').value === 'y'")
+    page.wait_for_timeout(500)
+    assert page.input_value("#a .wt-prompt") == "y"

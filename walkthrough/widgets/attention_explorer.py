@@ -8,7 +8,7 @@ import torch
 from matplotlib.axes import Axes
 
 from walkthrough import plots
-from walkthrough.widgets.explorer import Explorer, prompt_tokens, shown, table, the_model
+from walkthrough.widgets.explorer import Explorer, prompt_tokens, shown, table, the_model, within
 
 
 class AttentionExplorer(Explorer):
@@ -29,6 +29,8 @@ class AttentionExplorer(Explorer):
     def fixed(self) -> dict[str, Any]:
         """Nothing to show, but the models are looked up."""
         named = self.models if isinstance(self.models, Mapping) else {"": self.models}
+        if not named:
+            raise ValueError("there is no model to look at: give one or more")
         self.models = {name: the_model(model) for name, model in named.items()}
         return {}
 
@@ -77,10 +79,15 @@ class AttentionExplorer(Explorer):
 
     def still(self) -> list[Axes]:
         """The same as a still figure: the chosen head of the chosen layers, of the prompt that is shown."""
-        view = {"layer": 0, "beside": -1, "head": 0} | self.view
-        prompt = view.get("prompt", next(iter(self.data["prompts"])))
+        prompt = self.shown_prompt()
         record = self.data["prompts"][prompt]
-        chosen = [layer for layer in (view["layer"], view["beside"]) if layer >= 0]
-        patterns = torch.stack([self.pattern(prompt, layer)[view["head"]] for layer in chosen])
-        titles = [f"{record['layers'][layer]['name']}, head {view['head']}" for layer in chosen]
-        return plots.side_by_side(patterns, titles, record["tokens"])
+        n = len(record["layers"])
+        layers = within(self.view.get("layer"), n), within(self.view.get("beside"), n, -1)
+        patterns, titles = [], []
+        for layer in layers:
+            if layer >= 0:
+                of_heads = self.pattern(prompt, layer)
+                head = within(self.view.get("head"), len(of_heads))
+                patterns.append(of_heads[head])
+                titles.append(f"{record['layers'][layer]['name']}, head {head}")
+        return plots.side_by_side(torch.stack(patterns), titles, record["tokens"])

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from walkthrough import plots, plots_circuits
 from walkthrough.circuits import centred, ov_circuit, qk_circuit
 from walkthrough.searches import relative_to
-from walkthrough.widgets.explorer import Explorer, prompt_tokens, shown, table, the_model
+from walkthrough.widgets.explorer import Explorer, named, prompt_tokens, shown, table, the_model, within
 
 TOP = 20  # destinations and outputs of a head that is enlarged; the page shows the first 5 of the others
 STORED = 16  # different tokens of a prompt that are stored; the kernel is asked for the rest
@@ -46,8 +46,7 @@ class CircuitExplorer(Explorer):
     def fixed(self) -> dict[str, Any]:
         """The texts of all tokens, and the entries of `tokens`; the circuits are factored once and for all."""
         self.model = model = the_model(self.model)
-        names = model.to_str_tokens(torch.arange(model.cfg.d_vocab))
-        self.names = [f"{name}{token}" if "�" in name else name for token, name in enumerate(names)]
+        self.names = named(model, torch.arange(model.cfg.d_vocab))
         self.ids = {name: token for token, name in enumerate(self.names)}
         self.given_ids = [self.token(text) for text in self.tokens]
         heads = [(layer, head) for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads)]
@@ -107,9 +106,11 @@ class CircuitExplorer(Explorer):
 
     def still(self) -> list[Axes]:
         """The same as a still figure: the chosen token in the enlarged head, or the layer's first."""
-        prompt = self.data["prompts"].get(self.view.get("prompt")) or next(iter(self.data["prompts"].values()))
+        shown_prompt = self.shown_prompt()
+        prompt = self.data["prompts"][shown_prompt]
         source = self.view.get("token") or prompt["tokens"][:2][-1]
-        layer, head = self.view.get("layer", 0), max(self.view.get("head", -1), 0)
+        layer = within(self.view.get("layer"), self.model.cfg.n_layers)
+        head = within(self.view.get("head"), self.model.cfg.n_heads)
         found = self.entries([self.token(source)]).popitem()[1][layer][head]
         names = [[self.names[token] for token in found[which]] for which in (0, 2)]
         values = [torch.tensor(found[which]) / 100 for which in (1, 3)]

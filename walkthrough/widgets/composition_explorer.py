@@ -14,7 +14,7 @@ from torch import Tensor
 
 from walkthrough import circuits, composition, paths, plots, searches
 from walkthrough.induction import match_gain
-from walkthrough.widgets.explorer import Explorer, prompt_tokens, shown, table, the_model
+from walkthrough.widgets.explorer import Explorer, named, prompt_tokens, shown, table, the_model, within
 
 CIRCUITS = {
     "Q": composition.q_composed_circuit, "K": composition.k_composed_circuit, "V": composition.virtual_ov_circuit,
@@ -70,7 +70,7 @@ class CompositionExplorer(Explorer):
 
     def heads(self, edge: str) -> tuple[str, tuple[int, int], tuple[int, int]]:
         """Kind, earlier and later head of "K 0:4 1:6"; ValueError if there is no such edge."""
-        found = re.fullmatch(r"([QKV]) (\d+):(\d+) (\d+):(\d+)", edge)
+        found = re.fullmatch(r"([QKV]) (\d+):(\d+) (\d+):(\d+)", str(edge))
         if found is None:
             raise ValueError(f"there is no edge {edge!r}: write it as in 'K 0:4 1:6'")
         kind, *numbers = found.groups()
@@ -88,7 +88,7 @@ class CompositionExplorer(Explorer):
             circuit = CIRCUITS[kind](self.model, first, second)
             over = circuits.centred(circuit)
             values, rows, columns = searches.largest_entries(over, 8)
-            tokens = [self.model.to_str_tokens(side, prepend_bos=False) for side in (rows, columns)]
+            tokens = [named(self.model, side) for side in (rows, columns)]
             self.known[edge] = {
                 "top": [[*pair, round(value, 2)] for *pair, value in zip(*tokens, values.tolist())],
                 "positivity": round(circuits.eigenvalue_positivity(over if kind == "V" else circuit).item(), 3),
@@ -159,15 +159,16 @@ class CompositionExplorer(Explorer):
 
     def still(self) -> list[Axes]:
         """The same as a still figure: scores minus the baseline of all pairs of the layers shown; Q, K and V."""
-        pair = self.view.get("pair", 0)
+        self.shown_prompt()  # or the sentence why there is none
+        pair = within(self.view.get("pair"), len(self.data["layers"]))
         scores, baseline = torch.tensor(self.data["scores"][pair]), self.data["baseline"]
         limit = (scores - baseline).abs().max().item()
         fig = plt.figure(figsize=(10, 3.6), layout="constrained")
         axes = list(fig.subplots(1, 3))
         for ax, kind, values, band in zip(axes, "QKV", scores, self.data["band"]):
-            within = tuple((end - 1) * baseline for end in band)
+            untrained = tuple((end - 1) * baseline for end in band)
             layers = tuple(self.data["layers"][pair])
-            plots.head_pairs(values - baseline, limit=limit, layers=layers, within=within, ax=ax)
+            plots.head_pairs(values - baseline, limit=limit, layers=layers, within=untrained, ax=ax)
             ax.set_title(f"{kind}-composition")
         fig.colorbar(axes[2].images[0], ax=axes, label="score minus 1/√d_model", shrink=0.7)
         return axes

@@ -5,7 +5,7 @@ import hashlib
 import html
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,8 +19,10 @@ from walkthrough.plots import visible
 STATIC = Path(__file__).parent / "static"
 CSS = (STATIC / "explorer.css").read_text("utf-8")
 SHARED = (STATIC / "explorer.js").read_text("utf-8")
-START = """const holder = document.getElementById({id});
-explore({{ model: stored(JSON.parse(document.getElementById({id} + "-state").textContent)), el: holder }}, draw, {name});"""
+# The same explorer may be on a page twice: each script takes a place that none has taken, with the state beside it.
+START = """const place = document.querySelector("[data-explorer=" + {id} + "]:not([data-taken])");
+place.dataset.taken = "";
+explore({{ model: stored(JSON.parse(place.nextElementSibling.textContent)), el: place }}, draw, {name});"""
 
 
 def pack(data: dict[str, Any]) -> str:
@@ -57,7 +59,23 @@ def the_model(model: Any) -> Any:
         raise ValueError(
             f"{model.cfg.model_name} has no layers, and so no heads to look at: give a model that has some"
         )
+    if model.tokenizer is None:
+        raise ValueError(
+            f"{model.cfg.model_name} has no tokenizer to read a prompt with: give `models.bridge` one, for example "
+            "`models.load_tokenizer()`"
+        )
     return model
+
+
+def within(choice: Any, count: int, otherwise: int = 0) -> int:
+    """What was chosen of `count`, if there is such a one; as in the page."""
+    return choice if isinstance(choice, int) and 0 <= choice < count else otherwise
+
+
+def named(model: Any, ids: Tensor) -> list[str]:
+    """The texts of tokens; bytes that are no character by themselves go by the number of their token: �17."""
+    texts = model.to_str_tokens(ids, prepend_bos=False)
+    return [f"{text}{token}" if "�" in text else text for token, text in zip(ids.tolist(), texts)]
 
 
 def prompt_tokens(model: Any, prompt: str) -> Tensor:
@@ -91,9 +109,11 @@ class Explorer(anywidget.AnyWidget):
         self.data: dict[str, Any] = {}
         try:
             self.data = self.fixed()
-            self.data["prompts"] = {
-                prompt: self.look(prompt) for prompt in ([prompts] if isinstance(prompts, str) else prompts)
-            }
+            given = [prompts] if isinstance(prompts, str) or not isinstance(prompts, Iterable) else list(prompts)
+            if not given or not all(isinstance(prompt, str) for prompt in given):
+                raise ValueError("prompts are texts, one or more: give some, for example `for i in`")
+            self.data["prompts"] = {prompt: self.look(prompt) for prompt in given}
+            self.data["order"] = list(self.data["prompts"])  # a page would put a prompt like "42" first
         except ValueError as refusal:
             self.data = {"error": str(refusal)}
         self.given = list(self.data.get("prompts", {}))
@@ -112,7 +132,8 @@ class Explorer(anywidget.AnyWidget):
         """The answer to a question of the page; here, a new prompt."""
         prompt = question["prompt"]
         kept = {text: self.data["prompts"][text] for text in self.given}
-        self.data = self.data | {"prompts": kept | {prompt: self.look(prompt)}}
+        prompts = kept | {prompt: self.look(prompt)}
+        self.data = self.data | {"prompts": prompts, "order": list(prompts)}
         self.view = self.view | {"prompt": prompt}
         self.packed = pack(self.data)
 
@@ -126,6 +147,13 @@ class Explorer(anywidget.AnyWidget):
             self.send({"id": content["id"], "error": f"The kernel could not answer that: {fault}"})
             raise
         self.send({"id": content["id"], **reply})
+
+    def shown_prompt(self) -> str:
+        """The prompt that is shown: the chosen one if it is stored, else the first; ValueError if nothing is shown."""
+        if "error" in self.data:
+            raise ValueError(self.data["error"])
+        chosen = self.view.get("prompt")
+        return chosen if chosen in self.data["order"] else self.data["order"][0]
 
     def tables(self) -> str:
         """The first prompt's tables, for where no script runs."""
@@ -141,12 +169,12 @@ class Explorer(anywidget.AnyWidget):
 
     def page(self) -> str:
         """HTML that needs neither kernel nor network."""
-        state = json.dumps({"packed": self.packed, "view": self.view}).replace("</", "<\\/")
+        state = json.dumps({"packed": self.packed, "view": self.view}).replace("<", "\\u003c")
         id = f"wt-{hashlib.sha256((self.name + repr(self)).encode()).hexdigest()[:10]}"
         start = START.format(id=json.dumps(id), name=json.dumps(self.name))
         inside = html.escape(self.data["error"]) if "error" in self.data else self.tables()
         return (
-            f'<style>{CSS}</style><div id="{id}"><div class="wt">{inside}</div></div>'
+            f'<style>{CSS}</style><div data-explorer="{id}"><div class="wt">{inside}</div></div>'
             f'<script type="application/json" id="{id}-state">{state}</script>'
             f'<script type="module">\n{self._script}\n{start}\n</script>'
         )

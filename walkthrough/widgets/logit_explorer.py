@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from walkthrough import plots
 from walkthrough.attribution import first_layer, path_names, path_sources
-from walkthrough.widgets.explorer import Explorer, prompt_tokens, shown, table, the_model
+from walkthrough.widgets.explorer import Explorer, prompt_tokens, shown, table, the_model, within
 
 LIKELY, LARGEST = 5, 12  # predictions of each position; bars that are shown, and whose sources are stored
 STORED = 50_000  # numbers stored for a prompt, as positions from its last one backwards: about 60 kB
@@ -145,15 +145,15 @@ class LogitExplorer(Explorer):
 
     def still(self) -> Axes:
         """The same as a still figure: the largest paths to the chosen prediction, at the chosen position."""
-        view = {"target": 0, "above": True} | self.view
-        prompt = view.get("prompt", next(iter(self.data["prompts"])))
+        view, prompt = self.view, self.shown_prompt()
+        above = bool(view.get("above", True))
         tokens, predicted = (self.data["prompts"][prompt][which] for which in ("tokens", "predicted"))
         last = len(tokens) - 1
-        position = min(view.get("position", last), last) if view.get("of", prompt) == prompt else last
-        target = 0 if position == last and view["target"] == LIKELY else view["target"]
-        names, values = self.largest(prompt, position, target, "above" if view["above"] else "raw")
+        position = within(view.get("position"), last + 1, last) if view.get("of", prompt) == prompt else last
+        target = within(view.get("target"), LIKELY if position == last else LIKELY + 1)
+        names, values = self.largest(prompt, position, target, "above" if above else "raw")
         after, word = plots.visible([tokens[position], predicted[position][target]])
-        ax = plots.contributions(torch.tensor(values), names, label="logits" + ", above the mean" * view["above"])
+        ax = plots.contributions(torch.tensor(values), names, label="logits" + ", above the mean" * above)
         ax.figure.set_size_inches(8, 4)
         ax.set(xlabel="path (layer:head)", title=f"paths to {word} after {after}, at position {position}")
         return ax

@@ -5,9 +5,8 @@ function draw({ body, record, view, choose }) {
   const sizes = layers.map(({ norms }) => norms.map((row) => { const most = Math.max(...row); return row.map((x) => x / most); }));
   const weight = (l, head, q, k) =>
     (patterns[l][(head * n + q) * n + k] / 100) * (weighted.checked ? sizes[l][head][k] : 1);
-  const valid = (l) => (layers[l] ? l : -1);
-  const sides = [valid(view.layer ?? 0) < 0 ? 0 : view.layer ?? 0, valid(view.beside ?? -1)];
-  let query = Math.min(view.query ?? n - 1, n - 1), head = view.head ?? 0;
+  const sides = [within(view.layer, layers.length), within(view.beside, layers.length, -1)];
+  let pinned = within(view.query, n, n - 1), query = pinned, head = view.head;
 
   const chooser = (side, label) => {
     const options = layers.map(({ name }, l) => make("option", { value: l }, name));
@@ -25,7 +24,7 @@ function draw({ body, record, view, choose }) {
   } });
   weighted.checked = Boolean(view.weighted);
   const controls = make("div", { class: "wt-controls" }, chooser(0, "layer"),
-    layers.length > 1 ? chooser(1, "beside it") : null, make("label", {}, weighted, "times the size of the value"));
+    layers.length > 1 ? chooser(1, "a second one") : null, make("label", {}, weighted, "times |v W_O| (largest: 1)"));
   const panels = make("div", { class: "wt-panels" });
   body.append(controls, panels);
   let parts = [];
@@ -50,8 +49,11 @@ function draw({ body, record, view, choose }) {
       }, thumbnail(l, h), `head ${layers[l].layer}:${h}`, make("small")));
       const { buttons, box } = tokenRow(tokens, `tokens, ${layers[l].name}`, {
         look: (i) => { query = i; paint(); },
-        pick: (i) => { query = i; choose({ query }); paint(); },
+        pick: (i) => { pinned = query = i; choose({ query }); paint(); },
       });
+      const back = () => { if (query !== pinned) { query = pinned; paint(); } };
+      box.addEventListener("mouseleave", back);
+      box.addEventListener("focusout", back);
       const say = make("p", { class: "wt-say" });
       return { l, heads, buttons, say, panel: make("div", { class: "wt-panel" }, make("h4", {}, layers[l].name),
         row({ class: "wt-heads", "aria-label": `heads of ${layers[l].name}` }, heads), box, say) };
@@ -62,24 +64,29 @@ function draw({ body, record, view, choose }) {
   function best(l, h) {
     let key = 0;
     for (let k = 1; k <= query; k++) if (weight(l, h, query, k) > weight(l, h, query, key)) key = k;
-    return `${visible(tokens[key])} ${weight(l, h, query, key).toFixed(2)}`;
+    return [tokens[key], weight(l, h, query, key).toFixed(2)];
   }
   function paint() {
     for (const { l, heads, buttons, say } of parts) {
-      const h = Math.min(head, heads.length - 1);
+      const h = within(head, heads.length);
       pressed(heads, h);
-      heads.forEach((button, i) => { button.querySelector("small").textContent = best(l, i); });
+      heads.forEach((button, i) => { const [token, share] = best(l, i);
+        button.querySelector("small").textContent = `${visible(token)} ${share}`;
+      });
       buttons.forEach((button, k) => {
         const share = k <= query ? weight(l, h, query, k) : 0;
         button.style.setProperty("--weight", share.toFixed(2));
         button.classList.toggle("wt-query", k === query);
         button.querySelector("small").textContent = share >= 0.05 ? share.toFixed(2) : "";
       });
-      pressed(buttons, query);
-      say.textContent = `From ${visible(tokens[query])} (position ${query}), head ${layers[l].layer}:${h} attends most to ${best(l, h)}.`;
+      pressed(buttons, pinned);
+      const [token, share] = best(l, h), name = `head ${layers[l].layer}:${h}`;
+      say.textContent = `From ${quoted(tokens[query])} (position ${query}), ` + (weighted.checked
+        ? `${name} takes most from ${quoted(token)}: ${share} of what it could from the largest value.`
+        : `${name} attends most to ${quoted(token)}: ${share}.`);
     }
     body.dataset.query = query;
-    body.dataset.head = head;
+    body.dataset.head = head ?? 0;
   }
   build();
 }

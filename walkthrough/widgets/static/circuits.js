@@ -84,9 +84,9 @@ function draw({ body, data, record, view, choose, ask, say }) {
     record.tokens.forEach((name, i) => buttons[i].setAttribute("aria-pressed", String(name === names[token])));
     chosen.textContent = `source ${shown[token]}`;
     about.textContent = (heads[0][0].length
-      ? "Look for it: destinations with the highest log-odds of attending to it rather than to <BOS>, positions left out (QK). "
+      ? "Look for it: present tokens whose score for it most exceeds their score for <BOS>, positions left out (QK, log-odds). "
       : "Log-odds are measured against <BOS>, so no destination looks for it more or less than 0 (QK). ")
-      + "Raised by it: outputs with the highest logits above their mean, once it is attended to (OV)."
+      + "Raised by it, once looked at: next tokens whose logits it lifts most above their mean (OV)."
       + (layer ? " In this layer that is the direct path alone: heads on token embeddings, not on what earlier heads wrote." : "");
     Object.assign(body.dataset, { token: names[token], layer, head: large });
   }

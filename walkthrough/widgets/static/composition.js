@@ -8,8 +8,10 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
     { kind: "V", as: "values", dash: "10 6", bow: 22, at: 0.68 },
   ];
   const highest = Math.max(...data.scores.flat(3)) / baseline;
-  let pair = data.layers[view.pair] ? view.pair : 0, least = view.least ?? data.least, only = view.head ?? "";
-  let on = view.kinds ?? "QKV", query = Math.min(view.query ?? n - 1, n - 1), chosen = "", showing = 0;
+  let pair = within(view.pair, data.layers.length), least = Number.isFinite(view.least) ? view.least : data.least;
+  const isHead = (name) => data.layers[pair].some((layer) => data.scores[0][0].some((_, i) => name === `${layer}:${i}`));
+  let only = isHead(view.head) ? view.head : "", on = String(view.kinds ?? "QKV");
+  let pinned = within(view.query, n, -1), chosen = "", showing = 0;
 
   /** Every pair of heads of the two layers, thrice, the highest score first. */
   function every() {
@@ -136,13 +138,13 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
   const TEXTS = {
     Q: ({ first, second }) => ({
       title: `${second} reads, for its queries, what ${first} wrote`,
-      prompt: `the term of ${second}'s scores whose query is what ${first} wrote and whose key is the token`,
+      prompt: `the part of ${second}'s scores between what ${first} wrote at the query and the key's own token`,
       says: (from, to, value) => `From ${from}, ${second} looks, by what ${first} wrote there, most for ${to}: ${value} over the mean of what it sees.`,
       columns: [`${first} moved to the query`, `${second} looks for`, "score"],
     }),
     K: ({ first, second }) => ({
       title: `${second} reads, for its keys, what ${first} wrote`,
-      prompt: `the term of ${second}'s scores whose query is the token and whose key is what ${first} wrote`,
+      prompt: `the part of ${second}'s scores between the query's own token and what ${first} wrote at the key`,
       says: (from, to, value) => `From ${from}, ${second} looks most for what ${first} wrote at ${to}: ${value} over the mean of what it sees.`,
       columns: ["from", `${second} looks for what ${first} moved of`, "score"],
     }),
@@ -158,13 +160,16 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
     const { step, values } = record.edges[edge.id], steps = new Int16Array(bytes(values).buffer), text = TEXTS[edge.kind](edge);
     const value = (q, k) => (k > q ? 0 : steps[(q * (q + 1)) / 2 + k] * step);
     const format = (x, digits) => (edge.kind === "V" ? x.toFixed(2) : signed(x, digits));
-    let limit = 0;
-    for (let q = 0; q < n; q++) for (let k = n > 1 ? 1 : 0; k <= q; k++) limit = Math.max(limit, Math.abs(value(q, k)));
+    let limit = 0, largest = n - 1;
+    for (let q = 0; q < n; q++) for (let k = n > 1 ? 1 : 0; k <= q; k++) {
+      limit = Math.max(limit, Math.abs(value(q, k)));
+      if (value(q, k) === limit) largest = q;
+    }
     limit ||= 1;
     const weight = (x) => Math.min(1, Math.abs(x) / limit);
     const size = Math.max(2, Math.min(14, Math.floor(320 / n)));
     const map = make("canvas", { width: n * size, height: n * size, "aria-hidden": "true" });
-    paintMap(map, value, weight, size);
+    paintMap(map, value, weight, size, edge.kind === "V" ? "--ink" : "--plus");
     const bar = make("div", { class: "wt-map-row", style: `height:${100 / n}%` });
     const say = make("p", { class: "wt-say wt-circuit-say", "aria-live": "polite" });
     const at = (event) => {
@@ -175,27 +180,31 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
     };
     const holder = make("div", { class: "wt-map", style: `width:${n * size}px`,
       onmousemove: (event) => { const { q, k } = at(event); from(q, k); },
-      onclick: (event) => { from(at(event).q); choose({ query }); } }, map, bar);
+      onclick: (event) => pin(at(event).q), onmouseleave: () => from(start()) }, map, bar);
     const { buttons, box } = tokenRow(tokens, "tokens of the prompt, as the query", {
-      look: (i) => from(i), pick: (i) => { from(i); choose({ query }); },
+      look: (i) => from(i), pick: (i) => pin(i),
     });
+    for (const left of ["mouseleave", "focusout"]) box.addEventListener(left, () => from(start()));
+    // Until a token is chosen: the query of the largest number.
+    const start = () => (pinned >= 0 ? pinned : largest);
+    const pin = (q) => { pinned = q; choose({ query: q }); from(q); };
     function from(q, k = -1) {
-      query = q;
       let best = 0;
       for (let i = 1; i <= q; i++) if (value(q, i) > value(q, best)) best = i;
       buttons.forEach((button, i) => {
         const x = value(q, i);
-        button.style.background = i <= q ? `rgb(var(--${x < 0 ? "low" : "shade"}) / ${weight(x).toFixed(2)})` : "";
+        const colour = edge.kind === "V" ? "shade" : x < 0 ? "minus-shade" : "plus-shade";
+        button.style.background = i <= q ? `rgb(var(--${colour}) / ${weight(x).toFixed(2)})` : "";
         button.querySelector("small").textContent = i > q || (edge.kind === "V" && x < 0.005) ? "" : format(x, 1);
         button.classList.toggle("wt-query", i === q);
       });
-      pressed(buttons, q);
+      pressed(buttons, start());
       bar.style.top = `${100 * q / n}%`;
-      say.textContent = text.says(visible(tokens[q]), visible(tokens[best]), format(value(q, best), 2))
-        + (k >= 0 && k <= q ? ` At ${visible(tokens[k])}: ${format(value(q, k), 2)}.` : "");
+      say.textContent = text.says(quoted(tokens[q]), quoted(tokens[best]), format(value(q, best), 2))
+        + (k >= 0 && k <= q ? ` At ${quoted(tokens[k])}: ${format(value(q, k), 2)}.` : "");
       body.dataset.query = q;
     }
-    from(query);
+    from(start());
     const { top, positivity, gain } = data.circuits[edge.id];
     const rows = top.map(([source, target, x]) => make("tr", {}, make("th", { scope: "row" }, visible(source)), make("td", {}, visible(target)), make("td", {}, signed(x))));
     const table = make("table", {}, make("caption", {}, "on the vocabulary: the largest entries, over their row's mean"),
@@ -203,7 +212,7 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
     return [
       make("h4", {}, `${edge.kind} ${edge.first} → ${edge.second}: ${text.title}`),
       make("div", { class: "wt-panels" },
-        make("div", { class: "wt-panel" }, make("p", { class: "wt-say" }, `On the prompt: ${text.prompt}${edge.kind === "V" ? "" : ", over its mean on the keys that the query sees"}. `
+        make("div", { class: "wt-panel" }, make("p", { class: "wt-say" }, `On the prompt: ${text.prompt}${edge.kind === "V" ? "" : ", less its mean over visible keys"}. `
           + `Rows are queries, columns keys; full shade: ${limit.toFixed(2)} or more${edge.kind === "V" ? "" : "; striped: below zero"}.`), holder, say, box),
         make("div", { class: "wt-panel" }, table,
           make("p", { class: "wt-positivity" }, `Eigenvalue positivity ${signed(positivity)} (+1: tokens, or mixtures of them, favour themselves; `
@@ -211,13 +220,15 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
     ];
   }
   /** A square for each query and key: full where positive, striped where negative, darker for more. */
-  function paintMap(map, value, weight, size) {
+  function paintMap(map, value, weight, size, above) {
     const context = map.getContext("2d"), image = context.createImageData(map.width, map.height);
     const pixels = new Uint32Array(image.data.buffer);  // alpha, blue, green, red
-    const style = getComputedStyle(body), mark = style.getPropertyValue("--mark").trim();
-    const packed = ([r, g, b]) => (b << 16) | (g << 8) | r;
-    const high = packed(style.getPropertyValue("--ink").trim().split(" ").map(Number));
-    const low = packed([1, 3, 5].map((i) => parseInt(mark.slice(i, i + 2), 16)));
+    const style = getComputedStyle(body);
+    const packed = (name) => {
+      const [r, g, b] = style.getPropertyValue(name).trim().split(" ").map(Number);
+      return (b << 16) | (g << 8) | r;
+    };
+    const high = packed(above), low = packed("--minus");
     for (let q = 0; q < n; q++) for (let k = 0; k <= q; k++) {
       const x = value(q, k), pixel = (x < 0 ? low : high) | (Math.round(255 * weight(x)) << 24);
       for (let i = q * size; i < (q + 1) * size; i++) for (let j = k * size; j < (k + 1) * size; j++)

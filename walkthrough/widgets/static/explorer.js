@@ -1,6 +1,7 @@
 // What every explorer shares. A script beside this one defines `draw(page)`; `explorer.py` joins the two.
 
 const MARKS = { " ": "·", "\n": "⏎", "\t": "⇥" };
+const quoted = (token) => `“${visible(token)}”`;
 const visible = (token) => token.replace(/[ \n\t]/g, (c) => MARKS[c]);
 
 /** An element with attributes (`on…` are listeners) and children. */
@@ -16,6 +17,15 @@ function make(tag, attributes = {}, ...children) {
 }
 
 const bytes = (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+
+/** What was chosen of `count`, if there is such a one. */
+const within = (choice, count, otherwise = 0) =>
+  (Number.isInteger(choice) && choice >= 0 && choice < count ? choice : otherwise);
+
+// A field has one line: line breaks and tabs are written in it as in Python, and so backslashes, too.
+const ESCAPES = { "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r" };
+const escaped = (text) => text.replace(/[\\\n\t\r]/g, (c) => ESCAPES[c]);
+const unescaped = (text) => text.replace(/\\([\\ntr])/g, (_, c) => ({ n: "\n", t: "\t", r: "\r" })[c] ?? c);
 
 async function unpack(packed) {
   const stream = new Blob([bytes(packed)]).stream().pipeThrough(new DecompressionStream("deflate"));
@@ -35,7 +45,7 @@ function stored(state) {
   };
 }
 
-const NO_KERNEL = "This page was saved and has no kernel, so it can show only what was stored in it: "
+const NO_KERNEL = "No Python runs behind this page (it has no kernel), so it shows what was stored in it: "
   + "open the notebook in JupyterLab and run it, to ask for anything else.";
 const SILENT = "The kernel does not answer: it is busy, or was not started. Run the notebook's cells, and ask again.";
 
@@ -81,6 +91,7 @@ async function explore({ model, el }, draw, name) {
   el.replaceChildren(root);
   const message = make("p", { class: "wt-message", role: "status" });
   const waiting = new Map();
+  const asker = Math.random();  // another view of the same widget hears our answers, too
   let count = 0, data, drawn = 0;
   const heard = (reply) => {
     const asked = waiting.get(reply.id);
@@ -92,23 +103,26 @@ async function explore({ model, el }, draw, name) {
   };
   /** Put a question to the kernel; the answer comes if it can be given, and one sentence otherwise. */
   const ask = (question) => new Promise((answer) => {
-    const id = ++count;
+    const id = `${asker} ${++count}`;
     waiting.set(id, { answer, timer: setTimeout(() => { message.textContent = SILENT; }, 4000) });
     model.send({ id, question });
   });
   const choose = (changes) => { model.set("view", { ...model.get("view"), ...changes }); model.save_changes(); };
-  const field = make("input", { class: "wt-prompt", spellcheck: "false", autocomplete: "off" });
+  const field = make("input", {
+    class: "wt-prompt", spellcheck: "false", autocomplete: "off",
+    title: "\\n is a line break, \\t a tab, \\\\ a backslash",
+  });
   const examples = make("select", { class: "wt-examples", "aria-label": "stored prompts", onchange: () => show(examples.value) });
   const body = make("div", { class: "wt-body" });
 
   const shown = () => {
     const prompt = model.get("view").prompt;
-    return data.prompts[prompt] ? prompt : Object.keys(data.prompts)[0];
+    return data.order.includes(prompt) ? prompt : data.order[0];
   };
   function redraw() {
     const prompt = shown();
-    field.value = prompt.replaceAll("\n", "\\n").replaceAll("\t", "\\t");
-    examples.replaceChildren(...Object.keys(data.prompts).map((text) => make("option", { value: text }, visible(text))));
+    field.value = escaped(prompt);
+    examples.replaceChildren(...data.order.map((text) => make("option", { value: text }, visible(text))));
     examples.value = prompt;
     examples.hidden = examples.options.length < 2;
     body.replaceChildren();
@@ -116,11 +130,11 @@ async function explore({ model, el }, draw, name) {
     root.dataset.drawn = ++drawn;
   }
   function show(prompt) {
-    if (data.prompts[prompt]) { message.textContent = ""; choose({ prompt }); redraw(); } else ask({ prompt });
+    if (data.order.includes(prompt)) { message.textContent = ""; choose({ prompt }); redraw(); } else ask({ prompt });
   }
   const submit = (event) => {
     event.preventDefault();
-    show(field.value.replaceAll("\\n", "\n").replaceAll("\\t", "\t"));
+    show(unescaped(field.value));
   };
   const form = make("form", { onsubmit: submit },
     make("label", { class: "wt-wide" }, "prompt", field), make("button", { class: "wt-go" }, "show"), examples);
@@ -131,7 +145,9 @@ async function explore({ model, el }, draw, name) {
   });
 
   async function receive() {
-    data = await unpack(model.get("packed"));
+    const packed = model.get("packed"), unpacked = await unpack(packed);
+    if (packed !== model.get("packed")) return;  // a later one has come meanwhile
+    data = unpacked;
     message.textContent = data.error || "";
     root.replaceChildren(...(data.prompts ? [form] : []), message, body);
     if (data.prompts) redraw();

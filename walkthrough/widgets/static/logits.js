@@ -5,8 +5,8 @@ function draw({ body, data, prompt, record, view, choose, ask, say }) {
   const signed = (x) => (x < 0 ? "−" : "+") + Math.abs(x).toFixed(2);
   const plain = (x) => (x < 0 ? "−" : "") + Math.abs(x).toFixed(2);
   const many = paths.length > LARGEST + 1;  // one path alone is not summed up
-  let pinned = (view.of ?? prompt) === prompt ? Math.min(view.position ?? n - 1, n - 1) : n - 1;
-  let position = pinned, chosen = view.target ?? 0, path = paths.indexOf(view.path);
+  let pinned = (view.of ?? prompt) === prompt ? within(view.position, n, n - 1) : n - 1;
+  let position = pinned, chosen = within(view.target, NEXT + 1), path = paths.indexOf(view.path);
   const asked = {};  // sources that came from the kernel
 
   const above = make("input", { type: "checkbox", class: "wt-above", onchange: () => {
@@ -81,10 +81,10 @@ function draw({ body, data, prompt, record, view, choose, ask, say }) {
     paint();
   }
   function paint() {
-    const t = target(position), word = visible(predicted[position][t]), found = at[position];
+    const t = target(position), found = at[position];
     pressed(buttons, pinned);
     pressed(guesses, t);
-    after.textContent = `After ${visible(tokens[position])} (position ${position}) the model expects, with these probabilities:`;
+    after.textContent = `After ${quoted(tokens[position])} (position ${position}) the model expects, with these probabilities:`;
     guesses.forEach((button, i) => {
       const p = probability[position][i].toFixed(2);
       button.hidden = i === NEXT && position === n - 1;
@@ -96,13 +96,14 @@ function draw({ body, data, prompt, record, view, choose, ask, say }) {
     body.dataset.path = path < 0 ? "" : paths[path];
     body.dataset.stored = Boolean(found);
     figure.hidden = !found;
+    all.hidden = !many || !found;
     if (!found) {
-      total.textContent = `The paths to ${word} after position ${position} are not stored here: on a click on the token, the kernel is asked for them.`;
+      total.textContent = `The paths after position ${position} are not stored in this page: a click on the token asks the kernel for them.`;
       return shade();
     }
     const { sum, others, bars: values } = found[way()], order = bySize(values[t]), logit = plain(found.logits[t]);
-    total.textContent = `All ${paths.length} paths to ${word} add up to ${signed(sum[t])} logits`
-      + (above.checked ? ` above the mean: the model's logit ${logit} less its mean over the vocabulary, ${plain(found.mean)}.` : `: the model's logit, ${logit}.`);
+    total.textContent = `The ${paths.length} paths to ${quoted(predicted[position][t])} add up to ${signed(sum[t])}`
+      + (above.checked ? ` (its logit, ${logit}, less the vocabulary's mean, ${plain(found.mean)}).` : ` (its logit: ${logit}).`);
     const largest = Math.max(...values[t].map(Math.abs), many ? Math.abs(100 * others[t]) : 0, 1);
     rows.forEach((button, i) => {
       const rest = many && rows.length === LARGEST + 1 && i === LARGEST, which = rest ? -1 : order[i];
@@ -113,6 +114,7 @@ function draw({ body, data, prompt, record, view, choose, ask, say }) {
       button.children[0].textContent = name;
       button.children[2].textContent = signed(value);
       button.classList.toggle("wt-down", value < 0);
+      button.classList.toggle("wt-rest", rest);
       button.style.setProperty("--size", `${((50 * Math.abs(100 * value)) / largest).toFixed(1)}%`);
     });
     shade(path < 0 ? null : sources(position), path < 0 ? 0 : values[t][path] / 100);
@@ -123,6 +125,7 @@ function draw({ body, data, prompt, record, view, choose, ask, say }) {
     buttons.forEach((button, s) => {
       const part = split?.[s] ?? 0;
       button.style.setProperty("--weight", (Math.abs(part) / largest).toFixed(2));
+      button.classList.toggle("wt-up", part > 0);
       button.classList.toggle("wt-down", part < 0);
       button.classList.toggle("wt-query", s === position);
       button.lastChild.textContent = Math.abs(part) >= 5 ? signed(part / 100) : "";
@@ -130,8 +133,8 @@ function draw({ body, data, prompt, record, view, choose, ask, say }) {
     const best = split?.reduce((most, part, s) => (Math.abs(part) > Math.abs(split[most]) ? s : most), 0);
     if (!at[position]) from.textContent = "";
     else if (path < 0) from.textContent = "Click a bar: the tokens above are shaded by how much of it comes from each.";
-    else if (!split) from.textContent = `Where ${paths[path]} comes from is not stored here: on a click on the token, the kernel is asked for it.`;
-    else from.textContent = `Of the ${signed(value)} logits of ${paths[path]}, ${signed(split[best] / 100)} come from ${visible(tokens[best])} (position ${best}); `
+    else if (!split) from.textContent = `Where ${paths[path]} comes from is not stored in this page: a click on the token asks the kernel for it.`;
+    else from.textContent = `Of the ${signed(value)} logits of ${paths[path]}, ${signed(split[best] / 100)} come from ${quoted(tokens[best])} (position ${best}); `
       + "the tokens' numbers add up to the bar, and those below 0.05 are not written.";
   }
   list(Boolean(view.all) && many);
