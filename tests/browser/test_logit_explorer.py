@@ -84,8 +84,8 @@ def use(page, model, terms, logits):
     assert all(near(shown[name], exact[name]) for name in shown)
     assert near(others, above[:, top[0]].sum() - sum(exact.values()))
     said = page.inner_text(".wt-total")
-    assert f"All 81 paths to ·values add up to {signed(above[:, top[0]].sum())} logits above the mean" in said
-    assert f"the model's logit {signed(logits[19, top[0]])} less" in said
+    assert f"The 81 paths to “·values” add up to {signed(above[:, top[0]].sum())} (its logit" in said
+    assert f"its logit, {signed(logits[19, top[0]])}, less" in said
 
     page.click(".wt-bar:has-text('1:3') >> nth=0")
     wait(page, path="1:3")
@@ -104,7 +104,7 @@ def use(page, model, terms, logits):
     every = bars(page)
     assert all(near(every[name], values[i, 19, top[1]]) for i, name in enumerate(names))
     logit = signed(logits[19, top[1]])
-    assert f"add up to {logit} logits: the model's logit, {logit.removeprefix('+')}." in page.inner_text(".wt-total")
+    assert f"add up to {logit} (its logit: {logit.removeprefix('+')})." in page.inner_text(".wt-total")
     assert sources(page) == of_head(model, 1, 3, 19, top[1], above=False)
     page.check(".wt-above")
     page.click(".wt-all")
@@ -167,9 +167,7 @@ def test_live(jupyter, request, page, model, terms, logits):
     wait(page, position=len(model.to_tokens(LONG)[0]) - 1, stored="true")
     page.click(".wt-token >> nth=100")  # a position that is not stored
     wait(page, position=100, stored="true")
-    assert f"the model's logit {signed(model(LONG)[0, 100].max()).removeprefix('+')} less" in page.inner_text(
-        ".wt-total"
-    )
+    assert f"(its logit, {signed(model(LONG)[0, 100].max()).removeprefix('+')}, less" in page.inner_text(".wt-total")
     for prompt, words in (("", "the prompt is empty"), ("x " * 300, "context is 256")):
         ask(page, prompt)
         message(page, words)
@@ -211,7 +209,7 @@ def test_without_a_kernel(show, model, terms, logits):
     page.click(".wt-all")
     page.locator(".wt-bar").last.click()
     message(page, "has no kernel")
-    assert "is not stored here" in page.inner_text(".wt-from")
+    assert "is not stored in this page" in page.inner_text(".wt-from")
     page.locator(".wt-bar").first.click()
     message(page, "")
     assert page.inner_text(".wt-from").startswith("Of the")

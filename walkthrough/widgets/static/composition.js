@@ -182,9 +182,8 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
       onmousemove: (event) => { const { q, k } = at(event); from(q, k); },
       onclick: (event) => pin(at(event).q), onmouseleave: () => from(start()) }, map, bar);
     const { buttons, box } = tokenRow(tokens, "tokens of the prompt, as the query", {
-      look: (i) => from(i), pick: (i) => pin(i),
+      look: (i) => from(i), pick: (i) => pin(i), leave: () => from(start()),
     });
-    for (const left of ["mouseleave", "focusout"]) box.addEventListener(left, () => from(start()));
     // Until a token is chosen: the query of the largest number.
     const start = () => (pinned >= 0 ? pinned : largest);
     const pin = (q) => { pinned = q; choose({ query: q }); from(q); };

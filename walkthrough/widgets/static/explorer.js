@@ -51,7 +51,11 @@ const SILENT = "The kernel does not answer: it is busy, or was not started. Run 
 
 // While the keys move what is looked at, the page may scroll under a pointer that rests: that is no hover.
 let byKeys = false;
-document.addEventListener("pointermove", (event) => { if (event.movementX || event.movementY) byKeys = false; });
+document.addEventListener("pointermove", ({ movementX, movementY, target }) => {
+  if (!byKeys || !(movementX || movementY)) return;
+  byKeys = false;  // what the pointer has just entered, as long as the keys counted, is entered now
+  target.closest?.("[data-pos], [data-edge], [data-head]")?.dispatchEvent(new MouseEvent("mouseenter"));
+});
 const hover = (look) => () => { if (!byKeys) look(); };
 
 /** Buttons in a row, of which Tab reaches one and the arrow keys the others. */
@@ -75,14 +79,15 @@ function row(attributes, buttons) {
 const pressed = (buttons, chosen) =>
   buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(i === chosen)));
 
-/** A prompt's tokens as buttons; `look(i)` on hover and focus, `pick(i)` on click and Enter. */
-function tokenRow(tokens, label, { look = () => {}, pick = () => {} }) {
+/** A prompt's tokens as buttons; `look(i)` on hover and focus, `leave()` after it, `pick(i)` on click and Enter. */
+function tokenRow(tokens, label, { look = () => {}, pick = () => {}, leave = () => {} }) {
   const buttons = tokens.map((token, i) =>
     make("button", {
       type: "button", class: "wt-token", "data-pos": i, title: `position ${i}`, "aria-pressed": "false",
       onmouseenter: hover(() => look(i)), onfocus: () => look(i), onclick: () => pick(i),
     }, visible(token), make("small", { "aria-hidden": "true" })));
-  return { buttons, box: row({ class: "wt-tokens", "aria-label": label }, buttons) };
+  const box = row({ class: "wt-tokens", "aria-label": label, onmouseleave: hover(leave), onfocusout: leave }, buttons);
+  return { buttons, box };
 }
 
 /** The frame: a line for messages, a form for prompts, and what `draw` puts below for the prompt that is shown. */
@@ -126,6 +131,7 @@ async function explore({ model, el }, draw, name) {
     examples.value = prompt;
     examples.hidden = examples.options.length < 2;
     body.replaceChildren();
+    for (const key of Object.keys(body.dataset)) delete body.dataset[key];
     draw({ body, data, prompt, record: data.prompts[prompt], view: model.get("view"), choose, ask, say: (text) => { message.textContent = text; } });
     root.dataset.drawn = ++drawn;
   }

@@ -24,10 +24,8 @@ function draw({ body, data, prompt, record, view, choose, ask, say }) {
   const { buttons, box } = tokenRow(tokens, "tokens of the prompt", {
     look: (i) => { position = i; paint(); },
     pick: (i) => { pinned = position = i; choose({ position: i, of: prompt }); paint(); more(); },
+    leave: () => { position = pinned; paint(); },
   });
-  const back = () => { if (position !== pinned) { position = pinned; paint(); } };
-  box.addEventListener("mouseleave", back);
-  box.addEventListener("focusout", back);
   const guesses = Array.from({ length: NEXT + 1 }, (_, i) => make("button", {
     type: "button", class: "wt-guess", "data-target": i,
     onclick: () => { chosen = i; choose({ target: i }); paint(); more(); },
