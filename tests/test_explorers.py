@@ -2,15 +2,19 @@
 
 import base64
 import json
+import re
 import zlib
+from pathlib import Path
 
 import matplotlib.pyplot as plt
+import nbformat
 import pytest
 import torch
 
 from walkthrough import models, widgets
 from walkthrough.widgets import explorer
 
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 PROMPTS = ["for value in", "try:\n    x = f(x)"]
 EXPLORERS = [widgets.AttentionExplorer, widgets.CircuitExplorer, widgets.CompositionExplorer, widgets.LogitExplorer]
 
@@ -201,3 +205,32 @@ def test_256_tokens_are_answered_fast_and_small(model):
     assert "error" not in ask(made, {"prompt": long})
     assert 250 < len(made.data["prompts"][long]["tokens"]) <= 256
     assert len(made.packed) < 400_000
+
+
+PLACES = {
+    "00_start_here": ["Attention", "Attention"],
+    "01_residual_stream": ["Logit"],
+    "03_attention_heads": ["Attention"],
+    "04_one_layer_skip_trigrams": ["Logit", "Circuit"],
+    "05_copying_and_bugs": ["Circuit"],
+    "06_composition": ["Composition"],
+    "07_induction_heads": ["Attention"],
+    "08_term_importance": ["Logit"],
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_explorers_stand_where_they_teach_behind_a_still_figure(name):
+    cells = [cell for cell in nbformat.read(NOTEBOOKS / f"{name}.ipynb", 4).cells if cell.cell_type == "code"]
+    data = [[output.get("data", {}) for output in cell.outputs] for cell in cells]
+    found = [
+        (i, kind.group(1))
+        for i, outputs in enumerate(data)
+        for output in outputs
+        if (kind := re.match(r"(\w+)Explorer\(", output.get("text/plain", "")))
+    ]
+    assert [kind for _, kind in found] == PLACES[name]
+    figures = [i for i, outputs in enumerate(data) if any("image/png" in output for output in outputs)]
+    if name.startswith("00"):
+        assert found.pop(0)[0] == 1  # it opens with one, right after the set-up
+    assert all(min(figures) < i for i, _ in found)

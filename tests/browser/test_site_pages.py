@@ -17,6 +17,7 @@ PAGES = [
     "notebooks/instructors_guide",
     *(f"notebooks/{p.stem}" for p in NOTEBOOKS),
 ]
+EXPLORERS = {p.stem: n for p in NOTEBOOKS if (n := len(re.findall(r'"\w+Explorer\(', p.read_text("utf-8"))))}
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 HARD_MATHS = (
     r"\begin{aligned} a &= \frac{QK^T}{\sqrt{d_{\text{head}}}} \\ longer &= \operatorname{softmax}(x)_i \end{aligned}"
@@ -102,6 +103,33 @@ def test_pages_have_no_serious_fault_for_readers_who_do_not_see_them(site_url, o
     pytest.importorskip("axe_playwright_python", reason="axe-core comes with axe-playwright-python")
     page, _ = open_page(f"{site_url}/notebooks/00_start_here.html", site_url, color_scheme=theme)
     assert driving.axe_violations(page, "body") == []
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_the_explorers_of_a_page_answer_without_a_kernel(site_url, open_page, name):
+    page, heard = open_page(f"{site_url}/notebooks/{name}.html", site_url)
+    explorers = page.locator(".wt[data-drawn]")
+    explorers.nth(EXPLORERS[name] - 1).wait_for()
+    assert explorers.count() == EXPLORERS[name]
+    for explorer in explorers.all():
+        tokens = explorer.locator(".wt-token")
+        tokens.nth(2).hover()
+        tokens.nth(2).click()
+        assert tokens.nth(2).get_attribute("aria-pressed") == "true"
+        tokens.nth(2).press("ArrowRight")
+        assert page.evaluate("document.activeElement.dataset.pos") == "3"
+        page.keyboard.press("Enter")
+        assert tokens.nth(3).get_attribute("aria-pressed") == "true"
+        explorer.locator(".wt-prompt").fill("something else")
+        page.keyboard.press("Enter")
+        assert "has no kernel" in explorer.locator(".wt-message").inner_text()
+    assert heard.errors == []  # axe, below, looks for style sheets where there are none
+    for theme in ("light", "dark"):
+        driving.set_theme(page, theme)
+        assert driving.axe_violations(page, ".wt") == []
+        explorers.first.scroll_into_view_if_needed()
+        driving.keep_picture(page, f"site_{name}_{theme}")
+    assert heard.outside == []
 
 
 @pytest.mark.parametrize("where", ["served", "disk"])
