@@ -49,7 +49,7 @@ def test_our_trainer(benchmark, bf16):
     """Six operations a weight and token (twice that for each entry of a score), over the time they took."""
     recipe = dataclasses.replace(RECIPE, bf16=bf16)
     model = models.PaperModel(models.config(**recipe.shape))
-    benchmark.pedantic(our_steps, (model, recipe), rounds=3, warmup_rounds=1)
+    benchmark.pedantic(our_steps, (model, recipe), rounds=1, warmup_rounds=1)
     seconds = benchmark.stats.stats.min
     weights = recipe.n_layers * (4 * recipe.d_model**2 + 2 * recipe.n_ctx * recipe.d_model)
     gflops = 6 * TOKENS * (weights + recipe.d_model * recipe.d_vocab) / seconds / 1e9
@@ -65,7 +65,7 @@ def test_transformer_lens_trainer(benchmark):
     for name, parameter in bridge.named_parameters():
         parameter.requires_grad_(not name.endswith("bias"))
     config = TrainConfig(num_epochs=1, batch_size=RECIPE.batch, print_every=None, device="cpu")
-    benchmark.pedantic(train, (bridge, config, Rows()), rounds=3, warmup_rounds=1)
+    benchmark.pedantic(train, (bridge, config, Rows()), rounds=1, warmup_rounds=1)
     print(f"\n{TOKENS / benchmark.stats.stats.min:,.0f} tokens/s")
 
 

@@ -78,7 +78,7 @@ def print_added_memory(search, *size):
 def test_streamed(benchmark, d_vocab, d_head):
     circuit, plain = factors(d_vocab, d_head), []
     measure = lambda: plain.append(seconds(plain_product, circuit))
-    benchmark.pedantic(streamed, (circuit,), setup=measure, rounds=2 if d_vocab > MATERIALISED else 5)
+    benchmark.pedantic(streamed, (circuit,), setup=measure, rounds=1 if d_vocab > MATERIALISED else 3)
     took, floor = benchmark.stats.stats.min, min(plain)
     print(f"\n{d_vocab:,} tokens, d_head {d_head}: plain product {floor:.3f} s, streamed {took:.3f} s", end=" ")
     print(f"({took / floor:.2f} times) and {added_memory(streamed, d_vocab, d_head):,.0f} MB", end="")

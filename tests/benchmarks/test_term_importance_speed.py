@@ -56,7 +56,7 @@ def slowest():
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.benchmark(group=GROUP)
 def test_virtual_heads(benchmark, model, rows, slowest, way):
-    effects = benchmark.pedantic(WAYS[way], (model, rows), rounds=1 if way == "a run for each" else 3, warmup_rounds=0)
+    effects = benchmark.pedantic(WAYS[way], (model, rows), rounds=1, warmup_rounds=0)
     seconds = benchmark.stats.stats.min
     first, naive = slowest.setdefault("runs", (seconds, effects))
     if "exactly" in way:
