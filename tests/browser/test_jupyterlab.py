@@ -4,7 +4,6 @@ The solved homeworks, which no student opens, are run too if WALKTHROUGH_ALL is 
 """
 
 import os
-
 from itertools import pairwise
 
 import driving
