@@ -4,7 +4,8 @@ table of it into the instructor's guide."""
 import copy
 import importlib
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,27 @@ def sent(answer: Any) -> Any:
     return lambda *inputs: wire.unpack(wire.pack(answer(*wire.unpack(wire.pack(list(inputs), ours=True), ours=True))))
 
 
+def remembering(task: Any) -> Any:
+    """The task, whose inputs are drawn once for a seed, and whose oracle and mistakes are computed once for each input.
+
+    Answers get copies of the inputs (see `sent`), so none can change what another is judged by.
+    """
+
+    def once(function):
+        known: dict[tuple[int, ...], Any] = {}
+
+        def remembered(*case):
+            key = tuple(map(id, case))  # the cases live as long as this task
+            if key not in known:
+                known[key] = function(*case)
+            return known[key]
+
+        return remembered
+
+    mistakes = [replace(mistake, wrong=once(mistake.wrong)) for mistake in task.mistakes]
+    return replace(task, cases=cache(task.cases), oracle=task.oracle and once(task.oracle), mistakes=mistakes)
+
+
 def run(numbers: tuple[int, ...] = NUMBERS, seeds: tuple[int, ...] = (11,), every: int = 1) -> list[Outcome]:
     """Judge all right answers to these homeworks, and every so manyth wrong one, on inputs drawn from each seed."""
     from graders import TASKS
@@ -77,13 +99,14 @@ def run(numbers: tuple[int, ...] = NUMBERS, seeds: tuple[int, ...] = (11,), ever
 
     torch.set_num_threads(1)
     outcomes = []
+    tasks = {label: remembering(task) for label, task in TASKS.items()}
     for number in numbers:
         right, wrong = answers(number)
         listed = [(label, answer, None) for label in right for answer in right[label]]
         listed += [(label, answer, expected) for label in wrong for answer, expected in wrong[label]][::every]
         for label, answer, expected in listed:
             for seed in seeds:
-                result = verdict(TASKS[label], sent(answer), seed)
+                result = verdict(tasks[label], sent(answer), seed)
                 outcomes.append(Outcome(label, name_of(answer), expected, result.mark, result.sentence))
     return outcomes
 
