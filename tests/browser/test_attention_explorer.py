@@ -93,8 +93,11 @@ def test_live(jupyter, request, page, model):
     driving.run_all_cells(page)
     page.wait_for_selector(".wt-token")
     use(page, model, PROMPTS[0])
+    page.hover(".wt-token >> nth=2")
+    page.focus(".wt-token >> nth=2")
+    page.wait_for_timeout(500)  # Jupyter makes the cell the active one, and may take the focus for a moment
     page.press(".wt-token >> nth=2", "Enter")
-    page.wait_for_selector(".wt-token[aria-pressed='true'] >> nth=0")
+    page.wait_for_selector(".wt-token[data-pos='2'][aria-pressed='true']")
     assert "'query': 2" in kernel(page, "print(explorer.view)")
     typed = "import os\n\nos.path"
     length = model.to_tokens(typed).shape[1]
