@@ -9,6 +9,8 @@ import shutil
 import driving
 import pytest
 
+from walkthrough import models
+
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
 
@@ -63,3 +65,9 @@ def page(context):
     page = context.new_page()
     yield page
     driving.close(page)
+
+
+@pytest.fixture(scope="session")
+def model():
+    """The two-layer model, which explorers are tried on."""
+    return models.load("two-layer")

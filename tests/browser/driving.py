@@ -191,6 +191,26 @@ def axe_violations(page, selector: str = "body") -> list[str]:
     ]
 
 
+def ask(page, prompt: str) -> None:
+    """Type a prompt in an explorer's field, and press Enter."""
+    page.fill(".wt-prompt", prompt.replace("\n", "\\n"))
+    page.keyboard.press("Enter")
+
+
+def message(page, words: str) -> None:
+    """Wait until the first explorer's message says so."""
+    page.wait_for_function("words => document.querySelector('.wt-message').textContent.includes(words)", arg=words)
+
+
+def look_in_both_themes(page, name: str) -> None:
+    """Fail for a serious fault that axe finds in an explorer, light or dark; keep a picture of each."""
+    for theme in ("light", "dark"):
+        set_theme(page, theme)
+        page.wait_for_timeout(300)
+        assert axe_violations(page, ".wt") == []
+        keep_picture(page, f"{name}_{theme}")
+
+
 def close(page) -> None:
     """Close the page and shut down its kernel, which would keep its memory."""
     page.evaluate("() => window.jupyterapp?.shell.currentWidget?.sessionContext?.shutdown()")

@@ -6,7 +6,7 @@ import statistics
 import driving
 import pytest
 
-from walkthrough import models, widgets
+from walkthrough import widgets
 from walkthrough.widgets.explorer import shown
 
 PROMPTS = ["for value in values:\n    print(value)", "try:\n    x = f(x)"]
@@ -15,11 +15,6 @@ explorer = widgets.AttentionExplorer({{"two": "two-layer", "one": "one-layer"}},
 explorer"""
 PIXEL = "() => document.querySelector('.wt-head canvas').getContext('2d').getImageData(0, 0, 1, 1).data.join()"
 LONG = " value = other\n    if x" * 42
-
-
-@pytest.fixture(scope="module")
-def model():
-    return models.load("two-layer")
 
 
 @pytest.fixture(scope="module")
@@ -76,15 +71,6 @@ def kernel(page, code):
     }""", code)  # fmt: skip
 
 
-def ask(page, prompt):
-    page.fill(".wt-prompt", prompt.replace("\n", "\\n"))
-    page.keyboard.press("Enter")
-
-
-def message(page, words):
-    page.wait_for_function("words => document.querySelector('.wt-message').textContent.includes(words)", arg=words)
-
-
 @pytest.mark.parametrize("jupyter", ["lab", "notebook7"])
 def test_live(jupyter, request, page, model):
     server = request.getfixturevalue(jupyter)
@@ -101,22 +87,18 @@ def test_live(jupyter, request, page, model):
     assert "'query': 2" in kernel(page, "print(explorer.view)")
     typed = "import os\n\nos.path"
     length = model.to_tokens(typed).shape[1]
-    ask(page, typed)
+    driving.ask(page, typed)
     page.wait_for_function("n => document.querySelectorAll('.wt-token').length === n", arg=length)
     page.hover(".wt-token >> nth=2")
     page.wait_for_selector(".wt-body[data-query='2']")
     assert small(page) == from_token(model, typed, 0, 5, 2)
     for prompt, words in (("", "the prompt is empty"), ("x " * 300, "context is 256")):
-        ask(page, prompt)
-        message(page, words)
+        driving.ask(page, prompt)
+        driving.message(page, words)
         assert page.locator(".wt-token").count() == length
     page.select_option(".wt-examples", index=1)
     page.wait_for_function("() => document.querySelector('.wt-token:nth-child(2)').textContent.startsWith('try')")
-    for theme in ("light", "dark"):
-        driving.set_theme(page, theme)
-        page.wait_for_timeout(300)
-        assert driving.axe_violations(page, ".wt") == []
-        driving.keep_picture(page, f"attention_{jupyter}_{theme}")
+    driving.look_in_both_themes(page, f"attention_{jupyter}")
     assert driving.troubles(page) == []
     assert outside == []
 
@@ -141,10 +123,10 @@ def test_without_a_kernel(page, plain, model):
     light = page.evaluate(PIXEL)
     driving.set_theme(page, "dark")
     page.wait_for_function(f"light => ({PIXEL})() !== light", arg=light)
-    ask(page, "something else")
-    message(page, "has no kernel")
-    ask(page, PROMPTS[0])
-    message(page, "")
+    driving.ask(page, "something else")
+    driving.message(page, "has no kernel")
+    driving.ask(page, PROMPTS[0])
+    driving.message(page, "")
     page.wait_for_function("() => document.querySelector('.wt-token:nth-child(2)').textContent.startsWith('for')")
     for theme in ("light", "dark"):
         driving.set_theme(page, theme)
@@ -214,6 +196,7 @@ def test_the_same_explorer_lives_twice_on_a_page(kind, opened):
     first, second = kind("small-seed-1", "x = 1"), kind("homework", "x = 1")
     page = opened(first.page() + first.page() + second.page())
     page.wait_for_function("() => document.querySelectorAll('.wt-prompt').length === 3")
+    assert page.locator(".wt[data-drawn]").count() == 3
 
 
 @each
@@ -224,8 +207,8 @@ def test_prompts_named_as_javascript_names_things_are_texts_like_others(kind, op
     assert page.input_value(".wt-prompt") == "x"
     page.select_option(".wt-examples", index=2)
     page.wait_for_function("() => document.querySelector('.wt-prompt').value === '__proto__'")
-    ask(page, "valueOf")
-    message(page, "has no kernel")
+    driving.ask(page, "valueOf")
+    driving.message(page, "has no kernel")
     made.view = {"prompt": made.data["order"][-1]}  # ends no script early
     page = opened(made.page())
     assert page.input_value(".wt-prompt") == made.data["order"][-1]

@@ -5,7 +5,7 @@ import statistics
 import driving
 import pytest
 
-from walkthrough import models, searches, widgets
+from walkthrough import searches, widgets
 from walkthrough.circuits import centred, ov_circuit, qk_circuit
 
 PROMPTS = ["for value in values:\n    print(value)", "try:\n    x = f(x)"]
@@ -14,11 +14,6 @@ SOURCE = f"""from walkthrough import widgets
 explorer = widgets.CircuitExplorer("two-layer", {PROMPTS!r}, tokens={TOKENS!r})
 explorer"""
 LONG = " value = other\n    if x" * 42
-
-
-@pytest.fixture(scope="module")
-def model():
-    return models.load("two-layer")
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +51,6 @@ def offered(page):
     return page.locator("[role=option]").all_inner_texts()
 
 
-def message(page, words):
-    page.wait_for_function("words => document.querySelector('.wt-message').textContent.includes(words)", arg=words)
-
-
 def use(page, model):
     """Type, complete, click and wander among what is stored; the numbers that appear are the model's."""
     chosen(page, " open")
@@ -94,12 +85,12 @@ def use(page, model):
     typed.fill("elsewhere")
     assert page.locator("[role=option]").count() == 0
     page.keyboard.press("Enter")
-    message(page, "“elsewhere” is not one token of this model")
+    driving.message(page, "“elsewhere” is not one token of this model")
     chosen(page, " with")
     typed.fill(" open")
     page.keyboard.press("Enter")
     chosen(page, " open")
-    message(page, "")
+    driving.message(page, "")
     typed.fill("with")
     page.click("[role=option] >> nth=1")
     chosen(page, " with")
@@ -151,13 +142,9 @@ def test_live(jupyter, request, page, model):
     for prompt, words in (("", "the prompt is empty"), ("x " * 300, "context is 256")):
         page.fill(".wt-prompt", prompt)
         page.keyboard.press("Enter")
-        message(page, words)
+        driving.message(page, words)
         assert page.locator(".wt-token").count() == 8
-    for theme in ("light", "dark"):
-        driving.set_theme(page, theme)
-        page.wait_for_timeout(300)
-        assert driving.axe_violations(page, ".wt") == []
-        driving.keep_picture(page, f"circuits_{jupyter}_{theme}")
+    driving.look_in_both_themes(page, f"circuits_{jupyter}")
     assert driving.troubles(page) == []
     assert outside == []
 
@@ -177,7 +164,7 @@ def test_without_a_kernel(page, explorer, model, tmp_path):
     use(page, model)
     page.fill(".wt-typed", " lambda")
     page.keyboard.press("Enter")
-    message(page, "has no kernel")
+    driving.message(page, "has no kernel")
     chosen(page, "<BOS>")
     page.select_option(".wt-examples", index=1)
     page.wait_for_function("() => document.querySelector('.wt-token:nth-child(2)').textContent.startsWith('try')")

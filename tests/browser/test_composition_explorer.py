@@ -17,11 +17,6 @@ PAGE = '<!doctype html><html lang="en"><meta charset="utf-8"><title>x</title><bo
 
 
 @pytest.fixture(scope="module")
-def model():
-    return models.load("two-layer")
-
-
-@pytest.fixture(scope="module")
 def explorer(model):
     return widgets.CompositionExplorer(model, PROMPTS)
 
@@ -122,15 +117,6 @@ def use(page, model, explorer):
     assert listed(page) == list(explorer.edges)
 
 
-def ask(page, prompt):
-    page.fill(".wt-prompt", prompt.replace("\n", "\\n"))
-    page.keyboard.press("Enter")
-
-
-def message(page, words):
-    page.wait_for_function("words => document.querySelector('.wt-message').textContent.includes(words)", arg=words)
-
-
 @pytest.mark.parametrize("jupyter", ["lab", "notebook7"])
 def test_live(jupyter, request, page, model, explorer):
     server = request.getfixturevalue(jupyter)
@@ -145,19 +131,15 @@ def test_live(jupyter, request, page, model, explorer):
     opened(page, weak)
     page.hover(".wt-circuit .wt-token >> nth=6")
     assert close(small(page), term(model, PROMPTS[0], weak, 6))
-    ask(page, "import os\n\nos.path")
+    driving.ask(page, "import os\n\nos.path")
     page.wait_for_function("() => document.querySelectorAll('.wt-circuit .wt-token').length === 8")
     opened(page, weak)
     page.hover(".wt-circuit .wt-token >> nth=4")
     assert close(small(page), term(model, "import os\n\nos.path", weak, 4))
     for prompt, words in (("", "the prompt is empty"), ("x " * 300, "context is 256")):
-        ask(page, prompt)
-        message(page, words)
-    for theme in ("light", "dark"):
-        driving.set_theme(page, theme)
-        page.wait_for_timeout(300)
-        assert driving.axe_violations(page, ".wt") == []
-        driving.keep_picture(page, f"composition_{jupyter}_{theme}")
+        driving.ask(page, prompt)
+        driving.message(page, words)
+    driving.look_in_both_themes(page, f"composition_{jupyter}")
     assert driving.troubles(page) == []
     assert outside == []
 
@@ -182,7 +164,7 @@ def test_without_a_kernel(page, plain, model, explorer):
     assert close(small(page), term(model, PROMPTS[1], edge, 7))
     page.fill(".wt-least", "1")
     page.click(f".wt-edges button[data-edge='{listed(page)[-1]}']")
-    message(page, "has no kernel")
+    driving.message(page, "has no kernel")
     opened(page, edge)
     for theme in ("light", "dark"):
         driving.set_theme(page, theme)
@@ -234,7 +216,7 @@ def test_a_model_without_a_second_layer_gets_a_sentence(page, tmp_path):
     file = tmp_path / "one.html"
     file.write_text(PAGE.format(widgets.CompositionExplorer("one-layer", "x").page()), "utf-8")
     page.goto(file.as_uri())
-    message(page, "one-layer has no second layer")
+    driving.message(page, "one-layer has no second layer")
 
 
 def test_it_answers_within_100_ms_at_256_tokens_and_8_heads(page, model, tmp_path):

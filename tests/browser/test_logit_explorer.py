@@ -16,11 +16,6 @@ explorer"""
 
 
 @pytest.fixture(scope="module")
-def model():
-    return models.load("two-layer")
-
-
-@pytest.fixture(scope="module")
 def terms(model):
     """The paths of the first prompt, [path pos d_vocab], and their names."""
     expansion = paths.path_expansion(model, model.to_tokens(PROMPTS[0]))
@@ -141,15 +136,6 @@ def use(page, model, terms, logits):
     wait(page, position=19, target=0)  # nothing comes after the last token
 
 
-def ask(page, prompt):
-    page.fill(".wt-prompt", prompt.replace("\n", "\\n"))
-    page.keyboard.press("Enter")
-
-
-def message(page, words):
-    page.wait_for_function("words => document.querySelector('.wt-message').textContent.includes(words)", arg=words)
-
-
 @pytest.mark.parametrize("jupyter", ["lab", "notebook7"])
 def test_live(jupyter, request, page, model, terms, logits):
     server = request.getfixturevalue(jupyter)
@@ -162,22 +148,18 @@ def test_live(jupyter, request, page, model, terms, logits):
     page.locator(".wt-bar").last.click()
     page.wait_for_function("() => document.querySelector('.wt-from').textContent.startsWith('Of the')")
     page.click(".wt-all")
-    ask(page, LONG)
+    driving.ask(page, LONG)
     page.wait_for_function("() => document.querySelectorAll('.wt-token').length > 250")
     wait(page, position=len(model.to_tokens(LONG)[0]) - 1, stored="true")
     page.click(".wt-token >> nth=100")  # a position that is not stored
     wait(page, position=100, stored="true")
     assert f"(its logit, {signed(model(LONG)[0, 100].max()).removeprefix('+')}, less" in page.inner_text(".wt-total")
     for prompt, words in (("", "the prompt is empty"), ("x " * 300, "context is 256")):
-        ask(page, prompt)
-        message(page, words)
+        driving.ask(page, prompt)
+        driving.message(page, words)
     page.select_option(".wt-examples", index=1)
     page.wait_for_function("() => document.querySelector('.wt-token:nth-child(2)').textContent.startsWith('try')")
-    for theme in ("light", "dark"):
-        driving.set_theme(page, theme)
-        page.wait_for_timeout(300)
-        assert driving.axe_violations(page, ".wt") == []
-        driving.keep_picture(page, f"logits_{jupyter}_{theme}")
+    driving.look_in_both_themes(page, f"logits_{jupyter}")
     assert driving.troubles(page) == []
     assert outside == []
 
@@ -208,10 +190,10 @@ def test_without_a_kernel(show, model, terms, logits):
         driving.keep_picture(page, f"logits_page_{theme}")
     page.click(".wt-all")
     page.locator(".wt-bar").last.click()
-    message(page, "has no kernel")
+    driving.message(page, "has no kernel")
     assert "is not stored in this page" in page.inner_text(".wt-from")
     page.locator(".wt-bar").first.click()
-    message(page, "")
+    driving.message(page, "")
     assert page.inner_text(".wt-from").startswith("Of the")
     page.select_option(".wt-examples", index=1)
     page.wait_for_function("() => document.querySelector('.wt-token:nth-child(2)').textContent.startsWith('try')")
