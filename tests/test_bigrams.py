@@ -9,7 +9,7 @@ import torch
 from torch.distributions import Categorical, kl_divergence
 from torch.nn.functional import cross_entropy
 
-from walkthrough import bigrams, models, plots
+from walkthrough import bigrams, figures, models
 from walkthrough.corpus import bigram_counts
 
 COUNTS = torch.tensor([[0, 0, 0, 0], [5, 1, 0, 2], [0, 7, 3, 1], [2, 0, 0, 9]])
@@ -146,16 +146,20 @@ def test_bad_input_gets_one_sentence(call, sentence):
 
 def test_figures_draw_the_numbers_they_are_given():
     first, second = torch.tensor([[0.5, 0.2], [0.9, 0.1]]), torch.tensor([[0.4, 0.3], [0.8, 0.0]])
-    axes = plots.next_tokens(first, second, [[".", " x"], ["\n", "$"]], [" self", "def"])
+    axes = figures.basics.next_tokens(first, second, [[".", " x"], ["\n", "$"]], [" self", "def"])
     assert [ax.get_title() for ax in axes] == ["after ␣self", "after def"]
     assert [bar.get_width() for bar in axes[1].patches] == pytest.approx([0.9, 0.1, 0.8, 0.0])
     assert [label.get_text() for label in axes[0].get_yticklabels()] == [".", "␣x"]
     assert axes[0].yaxis_inverted()
-    ax = plots.agreement(torch.arange(4.0), torch.arange(4.0) ** 2, x="seed 0", y="seed 1")
+    ax = figures.basics.agreement(torch.arange(4.0), torch.arange(4.0) ** 2, x="seed 0", y="seed 1")
     assert (ax.collections[0].get_array().sum(), ax.get_ylabel()) == (4, "seed 1")
-    ax = plots.clouds(torch.tensor([1, 10, 100]), {"corpus": torch.tensor([0.1, 0.0, 2.0])}, x="times", y="nats")
+    ax = figures.basics.clouds(
+        torch.tensor([1, 10, 100]), {"corpus": torch.tensor([0.1, 0.0, 2.0])}, x="times", y="nats"
+    )
     assert ax.collections[0].get_offsets().tolist() == [[1, pytest.approx(0.1)], [100, 2]]
     assert ax.get_xscale() == ax.get_yscale() == "log"
-    ax = plots.clouds(torch.tensor([1]), {"on top": torch.ones(1), "below": torch.ones(1)}, x="times", y="nats")
+    ax = figures.basics.clouds(
+        torch.tensor([1]), {"on top": torch.ones(1), "below": torch.ones(1)}, x="times", y="nats"
+    )
     assert ax.collections[0].get_zorder() > ax.collections[1].get_zorder()
     plt.close("all")

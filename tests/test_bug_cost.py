@@ -5,8 +5,9 @@ from inspect import unwrap  # the type checker refuses some of what a learner wi
 import pytest
 import torch
 
-from walkthrough import bug_cost, corpus, models
-from walkthrough.bug_cost import Errors, remove, shared_error, tally
+from walkthrough import corpus, models
+from walkthrough.one_layer import bug_cost
+from walkthrough.one_layer.bug_cost import Errors, remove, shared_error, tally
 
 N_PRESENT, N_SOURCE, N_OUT, FOLDS = 6, 5, 8, 10
 

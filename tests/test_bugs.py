@@ -5,9 +5,10 @@ import itertools
 import pytest
 import torch
 
-from walkthrough import bugs, models
-from walkthrough.bugs import Bug
-from walkthrough.skip_trigrams import with_and_without
+from walkthrough import models
+from walkthrough.one_layer import bugs
+from walkthrough.one_layer.bugs import Bug
+from walkthrough.one_layer.skip_trigrams import with_and_without
 
 
 def noise(*shape, seed=0):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from walkthrough import check as module
-from walkthrough.check import check, verdict
 from walkthrough.exercises import EXERCISES
+from walkthrough.exercises import check as module
+from walkthrough.exercises.check import check, verdict
 from walkthrough.exercises.exercise import Exercise
 
 MATRIX = torch.arange(12.0).reshape(3, 4) ** 1.5

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from walkthrough import behaviour, circuits, composition, models, paths, plots, plots_composition
+from walkthrough import behaviour, circuits, figures, models, paths
+from walkthrough.two_layers import composition
 
 
 @pytest.fixture(scope="module")
@@ -161,17 +162,17 @@ def test_induction_keys_are_built_by_the_previous_token_head_most_of_all(name):
 
 def test_wires_are_as_thick_as_their_values_and_none_below_zero():
     values = torch.tensor([[0.5, -1.0, 0.0], [0.0, 1.0, 0.25]])
-    ax = plots_composition.wires(values, limit=2.0)
+    ax = figures.composition.wires(values, limit=2.0)
     assert [line.get_linewidth() for line in ax.lines] == [2.0, 4.0, 1.0]
-    few = plots_composition.wires(torch.tensor([[0.05, 0.03, 2.0]]), limit=2.0)
+    few = figures.composition.wires(torch.tensor([[0.05, 0.03, 2.0]]), limit=2.0)
     assert [line.get_linewidth() for line in few.lines] == [0.8, 8.0]
     assert [tuple(line.get_xdata()) for line in ax.lines] == [(0, 0), (1, 0.5), (1, 1)]
     assert [text.get_text() for text in ax.texts] == ["0:0", "0:1", "1:0", "1:1", "1:2"]
 
 
-@pytest.mark.parametrize("draw", [plots_composition.wires, plots.head_pairs])
+@pytest.mark.parametrize("draw", [figures.composition.wires, figures.basics.head_pairs])
 def test_named_heads_are_bold_and_no_others(draw):
-    ax = plots_composition.bold(draw(torch.eye(3), limit=1.0), ["1:0", "1:2"])
+    ax = figures.composition.bold(draw(torch.eye(3), limit=1.0), ["1:0", "1:2"])
     ax.figure.canvas.draw()
     labels = [*ax.get_xticklabels(), *ax.get_yticklabels(), *ax.texts]
     assert [label.get_text() for label in labels if label.get_fontweight() == "bold"] == ["1:0", "1:2"]
@@ -179,7 +180,7 @@ def test_named_heads_are_bold_and_no_others(draw):
 
 def test_stacked_parts_add_up_above_and_below_the_axis():
     shares = torch.tensor([[1.0, 2.0, -3.0], [-1.0, -1.0, 0.5]])
-    ax = plots_composition.stacked(shares, ["a", "b"], ["x", "y", "z"], label="score")
+    ax = figures.composition.stacked(shares, ["a", "b"], ["x", "y", "z"], label="score")
     spans = [(bar.get_y(), bar.get_y() + bar.get_height()) for bar in ax.patches]
     assert spans == [(0, 1), (0, -1), (1, 3), (-1, -2), (0, -3), (0, 0.5)]
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["x", "y", "z"]

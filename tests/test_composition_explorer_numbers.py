@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from walkthrough import circuits, composition, induction, models, paths
+from walkthrough import circuits, models, paths
+from walkthrough.two_layers import composition, induction
 from walkthrough.widgets import CompositionExplorer
 
 PROMPTS = ["name = 'Ada Lovelace'\nprint('Ada", "for key, value in items:\n    if key in"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from walkthrough import models, plots_circuits
+from walkthrough import figures, models
 from walkthrough.circuits import (
     centred,
     eigenvalue_positivity,
@@ -116,7 +116,7 @@ def test_most_heads_of_the_shipped_model_copy_beyond_their_shuffles(one_layer):
 def test_eigenvalues_are_drawn_where_they_are_and_coloured_by_the_sign_of_their_real_part():
     plt.switch_backend("agg")
     values = torch.tensor([1 + 2j, -3 + 0j])
-    (ax,) = plots_circuits.eigenvalues({"a head": values})
+    (ax,) = figures.circuits.eigenvalues({"a head": values})
     dots = ax.collections[0]
     assert dots.get_offsets().tolist() == [[1, 2], [-3, 0]]
     assert not (dots.get_facecolors()[0] == dots.get_facecolors()[1]).all()
@@ -129,7 +129,7 @@ def test_eigenvalues_are_drawn_where_they_are_and_coloured_by_the_sign_of_their_
 def test_arrows_lead_from_open_dots_to_full_ones():
     plt.switch_backend("agg")
     before, after = torch.tensor([[0.1, 0.2], [0.01, 0.02]]), torch.tensor([[0.3, 0.4], [0.03, 0.04]])
-    ax = plots_circuits.before_and_after(
+    ax = figures.circuits.before_and_after(
         before, after, ["one row", "another"], ("right", "wrong"), x="probability", hollow="at first"
     )
     open_dots, full_dots, named = ax.collections[2:]

@@ -4,8 +4,8 @@ import importlib
 
 import pytest
 
-from walkthrough.check import verdict
 from walkthrough.exercises import EXERCISES
+from walkthrough.exercises.check import verdict
 
 PARTS = [importlib.import_module(f"test_exercises_{number}") for number in ("03", "04", "05", "06", "07", "08")]
 RIGHT = {label: answer for part in PARTS for label, answer in part.RIGHT.items()}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from walkthrough.check import verdict
 from walkthrough.exercises import EXERCISES
+from walkthrough.exercises.check import verdict
 
 RIGHT = {
     "0.1": lambda logits: int(np.argsort(logits.numpy()[-1])[-1]),

@@ -2,7 +2,7 @@ import pytest
 import torch
 from einops import einsum
 
-from walkthrough.check import verdict
+from walkthrough.exercises.check import verdict
 
 
 def logit_difference(parts, W_U, answer, rival):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, normalize
 
-from walkthrough.check import verdict
+from walkthrough.exercises.check import verdict
 from walkthrough.exercises.part_02 import EXERCISES
 
 

@@ -4,7 +4,7 @@ import torch
 from einops import einsum, rearrange
 
 from walkthrough import paths
-from walkthrough.check import verdict
+from walkthrough.exercises.check import verdict
 
 
 def right_patterns(resid, W_POS, W_Q, W_K):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from walkthrough.check import verdict
+from walkthrough.exercises.check import verdict
 
 
 def right_positivity(W_E, W_V, W_O, W_U):

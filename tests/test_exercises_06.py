@@ -4,7 +4,7 @@ import torch
 from einops import einsum
 
 from walkthrough import paths
-from walkthrough.check import verdict
+from walkthrough.exercises.check import verdict
 
 
 def right_excess(W_OV, W_QK):

@@ -4,9 +4,10 @@ import pytest
 import torch
 from einops import einsum
 
-from walkthrough import handmade, interventions, paths
+from walkthrough import interventions, paths
 from walkthrough.behaviour import loss_per_position
-from walkthrough.check import verdict
+from walkthrough.exercises.check import verdict
+from walkthrough.two_layers import handmade
 
 
 def right_matching(pattern, tokens):

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from walkthrough.check import verdict
+from walkthrough.exercises.check import verdict
 
 
 def right_upto(order, embed, patterns, W_V, W_O, W_U):

@@ -89,7 +89,8 @@ def links_lead_somewhere(nb, folder=ROOT / "notebooks"):
 
 def package_definitions():
     found = {}
-    for module in [module for module in MODULES if module.parent.name == "walkthrough"]:  # what the course teaches
+    taught = ("walkthrough", "one_layer", "two_layers", "beyond", "training")
+    for module in [module for module in MODULES if module.parent.name in taught]:
         for node in ast.parse(module.read_text()).body:
             if isinstance(node, DEFINITIONS):
                 found.setdefault(node.name, []).append(ast.dump(node))
@@ -172,63 +173,69 @@ def test_each_rule_catches_a_notebook_that_breaks_it(rule):
 
 def imports(path):
     """The modules of this package and TransformerLens that a file imports."""
-    names = set()
+    names, packages = set(), {"walkthrough", *(f"walkthrough.{room}" for room in ROOMS)}
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module in ("walkthrough", "walkthrough.homework"):
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module in packages:
+            folder = ROOT.joinpath(*node.module.split("."))
+            modules = {a.name for a in node.names if (folder / a.name).is_dir() or (folder / f"{a.name}.py").exists()}
+            names |= {f"{node.module}.{module}" for module in modules}
+            names |= {node.module} if len(modules) < len(node.names) else set()
         elif isinstance(node, ast.ImportFrom):
             names.add(node.module)
     return {name for name in names if name.partition(".")[0] in ("walkthrough", "transformer_lens")}
 
 
-ALLOWED = {
+W = "walkthrough"
+ALLOWED = {  # a folder's own name stands for every file in it that is not named
     "models": {"transformer_lens", "transformer_lens.model_bridge.sources._bridge_builder",
                "transformer_lens.model_bridge.sources.native"},
-    "training": {"walkthrough.corpus", "walkthrough.behaviour", "walkthrough.models"},
-    "circuits": {"walkthrough.models"},
-    "paths": {"walkthrough.circuits", "walkthrough.models"},
-    "skip_trigrams": {"walkthrough.circuits", "walkthrough.models", "walkthrough.searches"},
-    "bug_cost": {"walkthrough.corpus", "walkthrough.models"},
-    "bugs": {"walkthrough.circuits", "walkthrough.models", "walkthrough.searches", "walkthrough.skip_trigrams"},
-    "plots_circuits": {"walkthrough.plots"},
-    "plots_composition": {"walkthrough.plots"},
-    "composition": {"walkthrough.circuits", "walkthrough.models"},
-    "interventions": {"walkthrough.behaviour", "walkthrough.models", "walkthrough.paths"},
-    "plots_terms": {"walkthrough.plots"},
-    "term_importance": {"walkthrough.behaviour", "walkthrough.models", "walkthrough.paths"},
-    "plots_induction": {"walkthrough.plots"},
-    "induction": {"walkthrough.behaviour", "walkthrough.circuits", "walkthrough.composition", "walkthrough.interventions",
-                  "walkthrough.paths"},
-    "handmade": {"walkthrough.paths"},
-    "attribution": {"walkthrough.paths"},
-    "circuit_explorer": {"walkthrough.plots", "walkthrough.plots_circuits", "walkthrough.circuits", "walkthrough.searches",
-                         "walkthrough.widgets.explorer"},
-    "composition_explorer": {"walkthrough.circuits", "walkthrough.composition", "walkthrough.induction", "walkthrough.paths",
-                             "walkthrough.plots", "walkthrough.searches", "walkthrough.widgets.explorer"},
-    "logit_explorer": {"walkthrough.attribution", "walkthrough.plots", "walkthrough.widgets.explorer"},
-    "__init__": {f"walkthrough.widgets.{kind}_explorer" for kind in ("attention", "circuit", "composition", "logit")},
-    "explorer": {"walkthrough.models", "walkthrough.plots"},
-    "attention_explorer": {"walkthrough.plots", "walkthrough.widgets.explorer"},
-    "check": {"walkthrough.exercises"},
-    "task": {"walkthrough.check"},
-    "wire": {"walkthrough.models"},
-    "worker": {"walkthrough.homework.wire"},
-    "sandbox": {"walkthrough.homework.wire"},
-    "judge": {"walkthrough.check", "walkthrough.homework.sandbox", "walkthrough.homework.task"},
-    "course": {"walkthrough.check", "walkthrough.homework.judge", "walkthrough.homework.practice",
-               "walkthrough.homework.sandbox", "walkthrough.homework.task"},
-    "progress": {"walkthrough.check"},
-    "collect": {"walkthrough.homework.course"},
-    "__main__": {"walkthrough.homework.collect", "walkthrough.homework.course", "walkthrough.homework.leaks",
-                 "walkthrough.homework.practice", "walkthrough.homework.progress"},
+    "circuits": {f"{W}.models"},
+    "paths": {f"{W}.circuits", f"{W}.models"},
+    "attribution": {f"{W}.paths"},
+    "interventions": {f"{W}.behaviour", f"{W}.models", f"{W}.paths"},
+    "training/checkpoints": {f"{W}.models"},
+    "training/trainer": {f"{W}.corpus", f"{W}.behaviour", f"{W}.models", f"{W}.training.checkpoints",
+                         f"{W}.training.recipes"},
+    "training/__init__": {f"{W}.training.{part}" for part in ("checkpoints", "recipes", "trainer")},
+    "training/__main__": {f"{W}.training"},
+    "one_layer/skip_trigrams": {f"{W}.circuits", f"{W}.models", f"{W}.searches"},
+    "one_layer/bug_cost": {f"{W}.corpus", f"{W}.models"},
+    "one_layer/bugs": {f"{W}.circuits", f"{W}.models", f"{W}.searches", f"{W}.one_layer.skip_trigrams"},
+    "two_layers/composition": {f"{W}.circuits", f"{W}.models"},
+    "two_layers/term_importance": {f"{W}.behaviour", f"{W}.models", f"{W}.paths"},
+    "two_layers/induction": {f"{W}.behaviour", f"{W}.circuits", f"{W}.interventions", f"{W}.paths",
+                             f"{W}.two_layers.composition"},
+    "two_layers/handmade": {f"{W}.paths"},
+    "figures": {f"{W}.figures.basics"},
+    "figures/__init__": {f"{W}.figures.{part}" for part in ("basics", "circuits", "composition", "induction", "terms")},
+    "widgets/__init__": {f"{W}.widgets.{kind}_explorer" for kind in ("attention", "circuit", "composition", "logit")},
+    "widgets/explorer": {f"{W}.figures.basics", f"{W}.models"},
+    "widgets/attention_explorer": {f"{W}.figures", f"{W}.widgets.explorer"},
+    "widgets/circuit_explorer": {f"{W}.figures", f"{W}.circuits", f"{W}.searches", f"{W}.widgets.explorer"},
+    "widgets/composition_explorer": {f"{W}.circuits", f"{W}.two_layers.composition", f"{W}.two_layers.induction",
+                                     f"{W}.paths", f"{W}.figures", f"{W}.searches", f"{W}.widgets.explorer"},
+    "widgets/logit_explorer": {f"{W}.attribution", f"{W}.figures", f"{W}.widgets.explorer"},
+    "homework/task": {f"{W}.exercises.check"},
+    "homework/wire": {f"{W}.models"},
+    "homework/worker": {f"{W}.homework.wire"},
+    "homework/sandbox": {f"{W}.homework.wire"},
+    "homework/judge": {f"{W}.exercises.check", f"{W}.homework.sandbox", f"{W}.homework.task"},
+    "homework/course": {f"{W}.exercises.check", f"{W}.homework.judge", f"{W}.homework.practice",
+                        f"{W}.homework.sandbox", f"{W}.homework.task"},
+    "homework/progress": {f"{W}.exercises.check"},
+    "homework/collect": {f"{W}.homework.course"},
+    "homework/__main__": {f"{W}.homework.collect", f"{W}.homework.course", f"{W}.homework.leaks",
+                          f"{W}.homework.practice", f"{W}.homework.progress"},
 }  # fmt: skip
+ROOMS = {path.parent.name for path in MODULES}
 
 
-@pytest.mark.parametrize("path", [m for m in MODULES if m.parent.name != "exercises"], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [m for m in MODULES if m.parent.name != "exercises"], ids=str)
 def test_imports_flow_one_way(path):
-    assert imports(path) <= ALLOWED.get(path.stem, set())
+    place = path.relative_to(ROOT / "walkthrough").with_suffix("").as_posix()
+    assert imports(path) <= ALLOWED.get(place, ALLOWED.get(path.parent.name, set()))
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from walkthrough import behaviour, circuits, handmade, induction, interventions, models, paths
+from walkthrough import behaviour, circuits, interventions, models, paths
+from walkthrough.two_layers import handmade, induction
 
 
 @pytest.fixture(scope="module")

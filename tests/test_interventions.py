@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from walkthrough import behaviour, handmade, interventions, models, paths
+from walkthrough import behaviour, interventions, models, paths
+from walkthrough.two_layers import handmade
 
 
 def loud(n_layers, seed=0):

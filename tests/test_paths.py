@@ -5,7 +5,7 @@ import inspect
 import pytest
 import torch
 
-from walkthrough import models, paths, plots
+from walkthrough import figures, models, paths
 
 TOKENS = torch.tensor([[0, 5, 9, 5, 33, 12, 9, 5], [0, 1, 2, 3, 4, 60, 61, 2]])
 
@@ -146,7 +146,7 @@ def test_bad_input_gets_one_clear_sentence(model, run):
 
 def test_side_by_side_shows_each_pattern_under_its_title(run):
     patterns = run[1]["pattern", 0][0, :3]
-    axes = plots.side_by_side(patterns, ["first", "second", "third"], list("abcdefgh"))
+    axes = figures.basics.side_by_side(patterns, ["first", "second", "third"], list("abcdefgh"))
     assert [ax.get_title() for ax in axes] == ["first", "second", "third"]
     for ax, pattern in zip(axes, patterns):
         assert (ax.images[0].get_array() == pattern.numpy()).all()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from matplotlib.colors import to_rgba
 
-from walkthrough import plots_circuits
+from walkthrough import figures
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +16,7 @@ def close_figures():
 
 def test_stacked_bars_stand_on_one_another():
     shares = torch.tensor([[0.2, 0.3, 0.5], [0.6, 0.1, 0.3]])
-    ax = plots_circuits.stacked(shares, ["0:0", "random"], ["a", "b", "c"], above=["1.5", "0.5"])
+    ax = figures.circuits.stacked(shares, ["0:0", "random"], ["a", "b", "c"], above=["1.5", "0.5"])
     height = [[bar.get_height() for bar in part] for part in ax.containers]
     bottom = [[bar.get_y() for bar in part] for part in ax.containers]
     torch.testing.assert_close(torch.tensor(height), shares.T)
@@ -27,7 +27,7 @@ def test_stacked_bars_stand_on_one_another():
 
 def test_dots_have_the_colour_of_their_line():
     lines = {"0:3": torch.tensor([0.1, 0.7]), "random": torch.tensor([0.2, 0.2])}
-    ax = plots_circuits.lines_and_dots(lines, {"0:3": torch.tensor([0.0, 0.8])}, x="tokens back", y="attention")
+    ax = figures.circuits.lines_and_dots(lines, {"0:3": torch.tensor([0.0, 0.8])}, x="tokens back", y="attention")
     line, dots, random = ax.get_lines()
     assert line.get_color() == dots.get_color()
     assert (line.get_marker(), dots.get_marker(), random.get_linestyle()) == ("None", "o", ":")
@@ -39,7 +39,7 @@ def test_dots_have_the_colour_of_their_line():
 def test_effects_are_in_their_rows_with_a_colour_for_each_group_and_controls_grey():
     effect, control = torch.tensor([1.0, 3.0]), torch.tensor([0.0, 0.0])
     rows = {"·one → $": (effect, control), "two": (-effect, control), "three": (effect / 2, control)}
-    ax = plots_circuits.effects(rows, ["found", "missed", "found"], x="nats", control="wrong")
+    ax = figures.circuits.effects(rows, ["found", "missed", "found"], x="nats", control="wrong")
     drawn = [container.lines[0] for container in ax.containers]
     assert [line.get_xdata()[0] for line in drawn] == [2, 0, -2, 0, 1, 0]
     assert [line.get_ydata()[0] for line in drawn] == pytest.approx([0, 0.3, 1, 1.3, 2, 2.3])
@@ -56,7 +56,7 @@ def test_effects_are_in_their_rows_with_a_colour_for_each_group_and_controls_gre
 
 def test_ranked_bars_keep_their_order_and_say_their_values():
     panels = {"logits": (torch.tensor([2.0, 0.5, -1.0]), [" in", "$", "\n"]), "log-odds": (torch.tensor([]), [])}
-    full, empty = plots_circuits.ranked(panels)
+    full, empty = figures.circuits.ranked(panels)
     assert [bar.get_width() for bar in full.patches] == [2.0, 0.5, -1.0]
     assert [bar.get_facecolor() for bar in full.patches] == [to_rgba(f"tab:{name}") for name in ("red", "red", "blue")]
     assert [text.get_text() for text in full.texts] == ["2.00", "0.50", "-1.00"]

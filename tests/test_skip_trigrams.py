@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from walkthrough import models
-from walkthrough import skip_trigrams as st
 from walkthrough.circuits import ov_circuit, qk_circuit
+from walkthrough.one_layer import skip_trigrams as st
 
 PLANT = SOURCE, DESTINATION, OUT = 5, 9, 17
 HEAD = 2

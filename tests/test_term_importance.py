@@ -5,8 +5,8 @@ import torch
 from matplotlib import pyplot as plt
 from torch.nn.functional import cross_entropy
 
-from walkthrough import behaviour, interventions, models, paths, plots_terms
-from walkthrough import term_importance as terms
+from walkthrough import behaviour, figures, interventions, models, paths
+from walkthrough.two_layers import term_importance as terms
 
 ROWS = torch.randint(1, 64, (3, 14), generator=torch.Generator().manual_seed(1))
 ROWS[:, 0] = 0
@@ -212,7 +212,7 @@ def test_bad_input_gets_one_clear_sentence(model):
 def test_bars_stand_in_their_groups_with_their_errors():
     means = {"a": torch.tensor([1.0, -2.0]), "b": torch.tensor([3.0, 4.0])}
     errors = {"a": torch.tensor([0.1, 0.2]), "b": torch.tensor([0.3, 0.4])}
-    ax = plots_terms.grouped_bars(means, errors, ["first", "second"], x="term", y="nats", reported=[5.0, 6.0])
+    ax = figures.terms.grouped_bars(means, errors, ["first", "second"], x="term", y="nats", reported=[5.0, 6.0])
     assert [[bar.get_height() for bar in bars] for bars in ax.containers if hasattr(bars, "patches")] == [
         [1, -2],
         [3, 4],
@@ -231,7 +231,7 @@ def test_bars_stand_in_their_groups_with_their_errors():
 
 def test_virtual_heads_share_a_scale_and_mark_what_is_unsure():
     means = torch.tensor([[[0.004, -0.001], [0.002, 0.0]], [[-0.008, 0.001], [0.003, 0.003]]])
-    axes = plots_terms.pair_effects(means, torch.full((2, 2, 2), 0.001), ("left out", "added"))
+    axes = figures.terms.pair_effects(means, torch.full((2, 2, 2), 0.001), ("left out", "added"))
     assert [ax.get_title() for ax in axes] == ["left out", "added"]
     for ax, mean in zip(axes, means):
         assert ax.images[0].get_clim() == pytest.approx((-8, 8))

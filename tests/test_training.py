@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from walkthrough import corpus, models, training
+from walkthrough.training import trainer
 
 TINY = training.Recipe(
     2, d_model=16, n_heads=2, n_ctx=16, d_vocab=32, batch=4, steps=40, warmup=5, bf16=False, checkpoint_every=7
@@ -58,14 +59,14 @@ def test_training_learns_and_repeats_itself_exactly(folder):
 def test_a_run_broken_off_at_any_checkpoint_ends_like_an_unbroken_one(folder, monkeypatch):
     unbroken = trained(folder)
     training.checkpoint_file(folder, "tiny").unlink()
-    real, saves = training.save_checkpoint, []
+    real, saves = trainer.save_checkpoint, []
 
     def save_then_die(*args):
         real(*args)
         saves.append(args[3])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "save_checkpoint", save_then_die)
+    monkeypatch.setattr(trainer, "save_checkpoint", save_then_die)
     for _ in range(TINY.steps // TINY.checkpoint_every):
         with pytest.raises(KeyboardInterrupt):
             training.train("tiny", TINY, folder)
@@ -130,7 +131,7 @@ def finished(folder, monkeypatch):
 def test_a_finished_model_loads_and_its_card_tells_how_it_was_made(finished):
     folder, recipe, model = finished
     card = models.read_card("two-layer", folder)
-    assert card["recipe"] == json.loads(json.dumps(training.dataclasses.asdict(recipe)))
+    assert card["recipe"] == json.loads(json.dumps(asdict(recipe)))
     assert card["tokens"] == 3 * 4 * 256
     assert set(card["measured"]) == set(card["random_weights"])
     loaded = models.load("two-layer", folder)
@@ -182,6 +183,6 @@ def test_two_processes_under_accelerate_do_what_one_does(folder):
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(folder, monkeypatch):
-    monkeypatch.setattr(training.Accelerator, "num_processes", 3)
+    monkeypatch.setattr(trainer.Accelerator, "num_processes", 3)
     with pytest.raises(ValueError, match="shared equally by 3"):
         training.train("tiny", TINY, folder)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from walkthrough import behaviour, interventions, models, paths
-from walkthrough import term_importance as terms
+from walkthrough.two_layers import term_importance as terms
 
 GROUP = "64 virtual heads, each left out of the full sum and each added to orders 0 and 1: 2 windows of 256 tokens"
 

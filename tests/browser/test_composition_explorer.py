@@ -7,7 +7,8 @@ import driving
 import pytest
 import torch
 
-from walkthrough import composition, models, widgets
+from walkthrough import models, widgets
+from walkthrough.two_layers import composition
 
 PROMPTS = ["name = 'Ada Lovelace'\nprint('Ada", "for key, value in items:\n    if key in"]
 SOURCE = f"""from walkthrough import widgets

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from walkthrough import behaviour, bigrams, circuits, corpus, models
-from walkthrough.check import as_tensor
+from walkthrough.exercises.check import as_tensor
 
 # hw1-1 credit: right
 

@@ -7,7 +7,7 @@ from einops import einsum
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from walkthrough import behaviour, models, paths, plots
+from walkthrough import behaviour, figures, models, paths
 
 _ = torch.set_num_threads(1), torch.manual_seed(0)
 

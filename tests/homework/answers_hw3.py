@@ -6,7 +6,8 @@ from einops import einsum
 from jaxtyping import Bool, Float, Int  # noqa: F401
 from torch import Tensor  # noqa: F401
 
-from walkthrough import circuits, corpus, models, plots, skip_trigrams  # noqa: F401
+from walkthrough import circuits, models
+from walkthrough.one_layer import skip_trigrams  # noqa: F401
 
 # 1 votes
 

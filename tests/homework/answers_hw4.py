@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from walkthrough import behaviour, composition, handmade, interventions, models, paths, plots, plots_induction
+from walkthrough import behaviour, interventions, models, paths
+from walkthrough.two_layers import composition, handmade
 
 _ = Float, Int, Tensor, composition, handmade, models, plots, plots_induction, plt  # the set-up cell's, unused here
 

@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from walkthrough import behaviour, circuits, interventions, models, paths, plots, plots_induction
+from walkthrough import behaviour, circuits, interventions, models, paths
 
 _ = Float, Int, Tensor, behaviour, circuits, models, plots, plots_induction, plt  # the set-up cell's, unused here
 

@@ -28,8 +28,8 @@ HOSTILE = {
     "reader": "import os\nfound = [(d, f) for d, _, files in os.walk('/') for f in files if not d.startswith(('/proc', '/usr'))\n"
               "         and 'site-packages' not in d and (f in ('gradebook.db', 'secret.txt') or 'graders' in d or 'hw2' in f)]\n"
               "raise SystemError(f'found {found}')",
-    "vandal": "import walkthrough.check, walkthrough.homework.task as t\nt.verdict = walkthrough.check.verdict = lambda *a: 1\n"
-              "open(walkthrough.check.__file__, 'w').write('')",
+    "vandal": "import walkthrough.exercises.check, walkthrough.homework.task as t\nt.verdict = walkthrough.exercises.check.verdict = lambda *a: 1\n"
+              "open(walkthrough.exercises.check.__file__, 'w').write('')",
     "printer": "for i in range(10**6):\n    print('x' * 1000)",
 }  # fmt: skip
 

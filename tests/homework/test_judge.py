@@ -5,7 +5,7 @@ import json
 import nbformat
 import pytest
 
-from walkthrough.check import NOT_ATTEMPTED, RIGHT, WRONG
+from walkthrough.exercises.check import NOT_ATTEMPTED, RIGHT, WRONG
 from walkthrough.homework import judge as judging
 from walkthrough.homework.course import tasks_of
 from walkthrough.homework.judge import judge
@@ -93,7 +93,7 @@ REFUSED = {
     "overwrites walkthrough": "import walkthrough\nopen(walkthrough.__file__, 'w').write('x')",
     "asks outside": "import socket\nsocket.create_connection(('192.0.2.1', 80), 3)",
 }
-PATCHES = ("import torch, walkthrough.check as c, walkthrough.homework.task as t\ntorch.allclose = c.same = lambda *a, **k: True\n"
+PATCHES = ("import torch, walkthrough.exercises.check as c, walkthrough.homework.task as t\ntorch.allclose = c.same = lambda *a, **k: True\n"
            "c.verdict = t.verdict = lambda *a: c.Verdict('✓', 'right')")  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from walkthrough.check import NOT_ATTEMPTED, RIGHT, WRONG
+from walkthrough.exercises.check import NOT_ATTEMPTED, RIGHT, WRONG
 from walkthrough.homework.task import Mistake, Task, seed_for, verdict
 
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 def benches() -> list[tuple]:
     """Empty benches of two sizes."""
-    from walkthrough import handmade
+    from walkthrough.two_layers import handmade
 
     return [handmade.bench(d_vocab, n_ctx) for d_vocab, n_ctx in ((16, 30), (21, 41))]
 
@@ -28,7 +28,7 @@ def said_twice(d_vocab: int, length: int, pieces: int, seed: int) -> tuple[Tenso
 
 def hand_built(answer, W_E: Tensor, W_pos: Tensor, W_U: Tensor) -> str | None:
     """What is wrong with two heads as induction heads, from what they do on prompts never seen before."""
-    from walkthrough import handmade
+    from walkthrough.two_layers import handmade
 
     d_vocab, d_model = W_E.shape
     try:

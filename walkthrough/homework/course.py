@@ -24,7 +24,7 @@ from sqlalchemy.exc import SAWarning
 from tqdm import tqdm
 from traitlets.config import Config, PyFileConfigLoader
 
-from walkthrough.check import RIGHT
+from walkthrough.exercises.check import RIGHT
 from walkthrough.homework import sandbox
 from walkthrough.homework.judge import Judged, judge, unjudged
 from walkthrough.homework.practice import to_copy

@@ -14,7 +14,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from walkthrough.check import NOT_ATTEMPTED, RIGHT, WRONG, Verdict
+from walkthrough.exercises.check import NOT_ATTEMPTED, RIGHT, WRONG, Verdict
 from walkthrough.homework.sandbox import Gone, Sandbox
 from walkthrough.homework.task import Task, seed_for, verdict
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nbformat
 
-from walkthrough.check import NOT_ATTEMPTED, RIGHT, WRONG
+from walkthrough.exercises.check import NOT_ATTEMPTED, RIGHT, WRONG
 
 ASKED = re.compile(r'^check\("([^"]+)"', re.MULTILINE)
 ANSWERED = re.compile(rf"^(\S+) ([{RIGHT}{WRONG}{NOT_ATTEMPTED}]) (.*)$", re.MULTILINE)

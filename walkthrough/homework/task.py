@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from walkthrough.check import RIGHT, WRONG, Verdict, answers_to, as_tensor, likely_mistake, same
+from walkthrough.exercises.check import RIGHT, WRONG, Verdict, answers_to, as_tensor, likely_mistake, same
 
 
 @dataclass(frozen=True)

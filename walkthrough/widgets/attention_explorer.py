@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from matplotlib.axes import Axes
 
-from walkthrough import plots
+from walkthrough import figures
 from walkthrough.widgets.explorer import Explorer, prompt_tokens, shown, table, the_model, within
 
 
@@ -90,4 +90,4 @@ class AttentionExplorer(Explorer):
                 head = within(self.view.get("head"), len(of_heads))
                 patterns.append(of_heads[head])
                 titles.append(f"{record['layers'][layer]['name']}, head {head}")
-        return plots.side_by_side(torch.stack(patterns), titles, record["tokens"])
+        return figures.basics.side_by_side(torch.stack(patterns), titles, record["tokens"])

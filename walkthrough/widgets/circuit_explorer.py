@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from matplotlib.axes import Axes
 
-from walkthrough import plots, plots_circuits
+from walkthrough import figures
 from walkthrough.circuits import centred, ov_circuit, qk_circuit
 from walkthrough.searches import relative_to
 from walkthrough.widgets.explorer import Explorer, named, prompt_tokens, shown, table, the_model, within
@@ -114,10 +114,10 @@ class CircuitExplorer(Explorer):
         found = self.entries([self.token(source)]).popitem()[1][layer][head]
         names = [[self.names[token] for token in found[which]] for which in (0, 2)]
         values = [torch.tensor(found[which]) / 100 for which in (1, 3)]
-        axes = plots_circuits.ranked({
+        axes = figures.circuits.ranked({
             "log-odds against <BOS>": (values[0], names[0]), "logits above their mean": (values[1], names[1]),
         })  # fmt: skip
-        source = plots.visible([source])[0]
+        source = figures.basics.visible([source])[0]
         axes[0].set_title(f"head {layer}:{head}: look for {source}")
         axes[1].set_title(f"raised by {source}")
         return axes

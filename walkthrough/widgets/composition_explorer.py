@@ -12,8 +12,9 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from walkthrough import circuits, composition, paths, plots, searches
-from walkthrough.induction import match_gain
+from walkthrough import circuits, figures, paths, searches
+from walkthrough.two_layers import composition
+from walkthrough.two_layers.induction import match_gain
 from walkthrough.widgets.explorer import Explorer, named, prompt_tokens, shown, table, the_model, within
 
 CIRCUITS = {
@@ -168,7 +169,7 @@ class CompositionExplorer(Explorer):
         for ax, kind, values, band in zip(axes, "QKV", scores, self.data["band"]):
             untrained = tuple((end - 1) * baseline for end in band)
             layers = tuple(self.data["layers"][pair])
-            plots.head_pairs(values - baseline, limit=limit, layers=layers, within=untrained, ax=ax)
+            figures.basics.head_pairs(values - baseline, limit=limit, layers=layers, within=untrained, ax=ax)
             ax.set_title(f"{kind}-composition")
         fig.colorbar(axes[2].images[0], ax=axes, label="score minus 1/√d_model", shrink=0.7)
         return axes

@@ -14,7 +14,7 @@ import traitlets
 from torch import Tensor
 
 from walkthrough import models
-from walkthrough.plots import visible
+from walkthrough.figures.basics import visible
 
 STATIC = Path(__file__).parent / "static"
 CSS = (STATIC / "explorer.css").read_text("utf-8")

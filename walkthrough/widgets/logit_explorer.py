@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from matplotlib.axes import Axes
 
-from walkthrough import plots
+from walkthrough import figures
 from walkthrough.attribution import first_layer, path_names, path_sources
 from walkthrough.widgets.explorer import Explorer, prompt_tokens, shown, table, the_model, within
 
@@ -152,8 +152,8 @@ class LogitExplorer(Explorer):
         position = within(view.get("position"), last + 1, last) if view.get("of", prompt) == prompt else last
         target = within(view.get("target"), LIKELY if position == last else LIKELY + 1)
         names, values = self.largest(prompt, position, target, "above" if above else "raw")
-        after, word = plots.visible([tokens[position], predicted[position][target]])
-        ax = plots.contributions(torch.tensor(values), names, label="logits" + ", above the mean" * above)
+        after, word = figures.basics.visible([tokens[position], predicted[position][target]])
+        ax = figures.basics.contributions(torch.tensor(values), names, label="logits" + ", above the mean" * above)
         ax.figure.set_size_inches(8, 4)
         ax.set(xlabel="path (layer:head)", title=f"paths to {word} after {after}, at position {position}")
         return ax

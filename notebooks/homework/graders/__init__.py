@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from graders import hw1, hw2, hw3, hw4, hw5
-from walkthrough.check import RIGHT
+from walkthrough.exercises.check import RIGHT
 from walkthrough.homework.task import Task, verdict
 
 TASKS: dict[str, Task] = hw1.TASKS | hw2.TASKS | hw3.TASKS | hw4.TASKS | hw5.TASKS

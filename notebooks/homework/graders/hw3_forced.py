@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from graders.hw3_models import seeds
-from walkthrough.check import as_tensor, likely_mistake, same
+from walkthrough.exercises.check import as_tensor, likely_mistake, same
 
 # 3 what is forced
 

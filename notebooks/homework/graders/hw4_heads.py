@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from walkthrough import handmade
+from walkthrough.two_layers import handmade
 
 VIRTUAL, BROKEN = "notebook 06, “Virtual heads, and what is not one”", "notebook 07, “Found by what breaks”"
 BEHAVIOUR = "notebook 07, “Found by what they do”"

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from walkthrough.circuits import centred, ov_circuit, qk_circuit
 from walkthrough.models import check_head
+from walkthrough.one_layer.skip_trigrams import with_and_without
 from walkthrough.searches import relative_to
-from walkthrough.skip_trigrams import with_and_without
 
 
 class Bug(NamedTuple):

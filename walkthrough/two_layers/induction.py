@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from walkthrough import behaviour, circuits, composition, interventions, paths
+from walkthrough import behaviour, circuits, interventions, paths
+from walkthrough.two_layers import composition
 
 
 def best_score(model, tokens: Int[Tensor, "batch pos"], length: int) -> float:

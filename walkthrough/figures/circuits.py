@@ -7,7 +7,7 @@ from jaxtyping import Complex, Float
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from walkthrough.plots import label_tokens
+from walkthrough.figures.basics import label_tokens
 
 
 def stacked(

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from walkthrough import plots
+from walkthrough.figures import basics
 
 
 def grouped_bars(
@@ -37,7 +37,7 @@ def pair_effects(
     axes = plt.subplots(1, len(means), figsize=(4.5 * len(means), 4), layout="constrained", squeeze=False)[1][0]
     limit = 1000 * float(means.abs().max())
     for ax, mean, error, title in zip(axes, means, errors, titles):
-        plots.head_pairs(1000 * mean, limit=limit, label="change of the loss (thousandths of a nat)", ax=ax)
+        basics.head_pairs(1000 * mean, limit=limit, label="change of the loss (thousandths of a nat)", ax=ax)
         unsure = (mean.abs() < 2 * error).nonzero()
         ax.plot(unsure[:, 1], unsure[:, 0], ".", color="black", markersize=3)
         ax.set_title(title)

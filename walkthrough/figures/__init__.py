@@ -1,0 +1,5 @@
+"""Figures: arrays, labels and an `ax` in, the `ax` out. Nothing here computes, and nothing here sees a model."""
+
+from walkthrough.figures import basics, circuits, composition, induction, terms
+
+__all__ = ["basics", "circuits", "composition", "induction", "terms"]
