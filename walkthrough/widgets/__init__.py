@@ -1,8 +1,9 @@
-"""Controls in front of figures: explorers that answer to pointer, keys and typing."""
+"""Controls in front of figures: explorers that answer to pointer, keys and typing; a place for a guess."""
 
 from walkthrough.widgets.attention_explorer import AttentionExplorer
 from walkthrough.widgets.circuit_explorer import CircuitExplorer
 from walkthrough.widgets.composition_explorer import CompositionExplorer
+from walkthrough.widgets.guess import Guess
 from walkthrough.widgets.logit_explorer import LogitExplorer
 
-__all__ = ["AttentionExplorer", "CircuitExplorer", "CompositionExplorer", "LogitExplorer"]
+__all__ = ["AttentionExplorer", "CircuitExplorer", "CompositionExplorer", "Guess", "LogitExplorer"]
