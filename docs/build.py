@@ -12,7 +12,7 @@ from sphinx.cmd.build import main as sphinx
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["docs/index.md", "docs/launch.md", "docs/models.md"]
-NOTEBOOKS = ["notebooks/*.ipynb", "notebooks/instructors_guide.md"]
+NOTEBOOKS = ["notebooks/*.ipynb", "notebooks/glossary.md", "notebooks/instructors_guide.md"]
 BESIDE = ["README.md", "docs/*.png"]
 
 

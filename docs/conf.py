@@ -18,7 +18,6 @@ extensions = ["myst_nb"]
 exclude_patterns = ["README.md"]  # its sections are included by our pages
 nb_execution_mode = "off"
 nb_ipywidgets_js = {}
-nb_render_image_options = {"alt": "a figure, drawn by the code above it"}
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 html_math_renderer = "mathml"
@@ -42,10 +41,10 @@ html_theme_options = {
 
 
 def prepare(app: Sphinx, page: str, source: list[str]) -> None:
-    """Before Sphinx reads a page: close the exercises, take out widgets, fill in the repository's address."""
+    """Before Sphinx reads a page: close the exercises, take out widgets, describe figures, fill in the repository's address."""
     if app.env.doc2path(page).suffix == ".ipynb":
-        notebook = export.with_closed_exercises(export.without_widgets(nbformat.reads(source[0], 4)))
-        source[0] = nbformat.writes(notebook)
+        notebook = export.with_described_figures(export.without_widgets(nbformat.reads(source[0], 4)))
+        source[0] = nbformat.writes(export.with_closed_exercises(notebook))
     else:
         source[0] = source[0].replace("@REPOSITORY@", REPOSITORY)
 

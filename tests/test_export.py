@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
 from nbconvert.exporters import get_exporter
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
@@ -92,11 +93,24 @@ def test_an_exercise_is_closed_with_its_check_and_nothing_else():
     ]
 
 
+def test_a_figure_is_described_in_its_cell_and_its_caption_is_not_read_twice():
+    alt = 'a "falling" line, from 1 to 0'
+    figure = new_output("display_data", {"image/png": "x"}, metadata={"image/png": {"alt": alt, "drawing": True}})
+    caption = new_output("display_data", {"text/html": f"{export.CAPTION}x</p>"})
+    notebook = new_notebook(cells=[new_code_cell("f()", outputs=[figure, caption]), new_code_cell("1")])
+    described = export.with_described_figures(notebook)
+    assert described.cells[0].metadata == {"mystnb": {"image": {"alt": alt, "classes": ["wt-drawing"]}}}
+    assert described.cells[0].outputs[1].data["text/html"] == '<p class="wt-caption" aria-hidden="true">x</p>'
+    assert notebook.cells[0].metadata == described.cells[1].metadata == {}
+    text, _ = get_exporter("offline")().from_notebook_node(notebook)
+    assert [image["alt"] for image in BeautifulSoup(text, "html.parser").select("img")] == [alt]
+
+
 @pytest.fixture(scope="module")
 def page():
-    html, resources = get_exporter("offline")().from_filename(NOTEBOOK)
+    text, resources = get_exporter("offline")().from_filename(NOTEBOOK)
     assert resources["output_extension"] == ".html"
-    return html
+    return text
 
 
 def test_jupyterlab_offers_the_exporter():
@@ -115,5 +129,10 @@ def test_the_exported_page_has_formulas_and_pictures_and_no_widget(page):
     formulas = sum(len(re.findall(r"\$[^$]+\$", cell.source)) for cell in cells if cell.cell_type == "markdown")
     assert page.count("<math") == formulas > 0
     assert page.count("data:image/png;base64") >= sum("image/png" in str(cell.get("outputs")) for cell in cells) > 0
+    outputs = [o for cell in cells for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
+    stored = [output.metadata["image/png"]["alt"] for output in outputs if "text/html" not in output.data]
+    described = [image["alt"] for image in BeautifulSoup(page, "html.parser").select("img")]
+    assert [alt for alt in described if alt in stored] == stored != []
+    assert all(described)
     assert "widget-view" not in page
     assert "VBox(" not in page

@@ -17,7 +17,14 @@ pytest_plugins = ["site_fixture"]
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NAMES = [path.stem for path in NOTEBOOKS]
-OUR_PAGES = ["index", "launch", "models", "notebooks/instructors_guide", *(f"notebooks/{name}" for name in NAMES)]
+OUR_PAGES = [
+    "index",
+    "launch",
+    "models",
+    "notebooks/glossary",
+    "notebooks/instructors_guide",
+    *(f"notebooks/{name}" for name in NAMES),
+]
 REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
 LOADING_LINKS = {"stylesheet", "icon", "preload", "modulepreload", "prefetch", "preconnect", "dns-prefetch", "manifest"}
 
@@ -203,16 +210,20 @@ def test_all_exercises_are_closed_and_nothing_else_is(pages, path):
     named = [re.findall(r"\d+\.\d+", box.find("summary").get_text()) for box in boxes]
     assert list(chain(*named)) == labels
     for box, names in zip(boxes, named):
-        assert re.fullmatch(r"Exercises? [\d. and]+ \d+ minutes( each)?", box.find("summary").get_text())
+        first_edition = r"Exercises? [\d. and]+ \d+ minutes( each)?"
+        rewritten = r"Exercise [\d.]+: .+ (easy|medium|hard), \d+ minutes"
+        assert re.fullmatch(f"{first_edition}|{rewritten}", box.find("summary").get_text())
         assert len(box.select("div.cell")) == 1
         assert re.findall(r'check\("(\d+\.\d+)"', box.select_one("div.cell_input").get_text()) == names
         assert all(f"{name} ○ not attempted yet" in box.select_one("div.cell_output").get_text() for name in names)
-        assert [summary.get_text() for summary in box.select("summary")][1:] == ["Hint"]
+        inside = [summary.get_text() for summary in box.select("summary")][1:]
+        assert inside in (["Hint"], ["Hint 1", "Hint 2", "Solution"])
+        assert len(box.select("details > .highlight-python, details > div > .highlight-python")) == len(inside) // 3
         assert not box.select("h1, h2, h3, h4")
         box.extract()
     assert len(page.select("div.cell")) == sum(c.cell_type == "code" for c in nbformat.read(path, 4).cells) - len(boxes)
-    assert 'check("' not in page.get_text()
-    assert "Hint" not in page.get_text()
+    assert not [cell for cell in page.select("div.cell") if 'check("' in cell.get_text()]
+    assert not [summary for summary in page.select("summary") if "Hint" in summary.get_text()]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -221,14 +232,17 @@ def test_the_notebook_that_a_page_offers_is_the_one_in_the_repository(site, path
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_pages_show_the_figures_and_no_widget_without_a_kernel(pages, path):
-    outputs = [o.get("data", {}) for cell in nbformat.read(path, 4).cells for o in cell.get("outputs", [])]
+def test_pages_show_the_figures_each_with_its_description_and_no_widget_without_a_kernel(pages, path):
+    outputs = [output for cell in nbformat.read(path, 4).cells for output in cell.get("outputs", [])]
+    shown = [o for o in outputs if "image/png" in o.get("data", {}) and "text/html" not in o.data]
     page = pages[f"notebooks/{path.stem}.html"].find("article")
-    figures = page.select("div.cell_output img")
-    assert len(figures) >= sum("image/png" in data and "text/html" not in data for data in outputs) > 0
-    assert all(figure["alt"] for figure in figures)
-    shown = page.get_text()
-    assert not [data for data in outputs if "widget-view" in str(data.keys()) and data["text/plain"] in shown]
+    figures = page.select("div.cell_output img[src$='.png']")
+    described = [output.metadata["image/png"] for output in shown]
+    assert [figure["alt"] for figure in figures] == [said["alt"] for said in described]
+    assert ["wt-drawing" in figure.get("class", []) for figure in figures] == ["drawing" in said for said in described]
+    assert len(page.select("p.wt-caption[aria-hidden=true]")) == len(page.select("p.wt-caption")) == len(figures) > 0
+    widgets = [o.data for o in outputs if "widget-view" in str(o.get("data", {}).keys())]
+    assert not [data for data in widgets if data["text/plain"] in page.get_text()]
     assert not page.select("script[type='application/vnd.jupyter.widget-view+json']")
 
 

@@ -19,10 +19,14 @@ from traitlets import default
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 EXERCISE = re.compile(r"^\*\*(Exercises? [^*]+)\*\* \(([^)]+)\)\.? ", re.M)
 FUNCTION = re.compile("(?<!sub>)(?<!sup>)(?<!under>)(<mi>[a-z]{2,}</mi>)(?=<m[in])")  # as in ln 2, which is not ln2
+CAPTION = '<p class="wt-caption">'
 WITHOUT_LIBRARIES = """{% extends 'index.html.j2' %}
 {% block html_head_js %}{% endblock %}
 {% block html_head_js_mathjax %}{% endblock %}
-{% block html_head_js_mermaidjs %}{% endblock %}"""
+{% block html_head_js_mermaidjs %}{% endblock %}
+{% block data_png scoped %}<div class="jp-RenderedImage jp-OutputArea-output {{ extra_class }}"><img
+src="data:image/png;base64,{{ output.data['image/png'] | escape_html }}"
+alt="{{ (output | get_metadata('alt', 'image/png') or '') | escape_html }}"></div>{% endblock data_png %}"""
 
 
 def mathml(latex: str, *, block: bool = False) -> str:
@@ -49,6 +53,23 @@ def without_widgets(notebook: NotebookNode) -> NotebookNode:
         for output in list(cell.get("outputs", [])):
             if output.get("data", {}).pop(WIDGET_VIEW, None) and "text/html" not in output.data:
                 cell.outputs.remove(output)
+    return notebook
+
+
+def with_described_figures(notebook: NotebookNode) -> NotebookNode:
+    """A copy in which each figure's alternative text (see `figures.show`) is where myst-nb looks for it: in its cell.
+
+    The same sentence stands below as a caption, which whoever has heard the alternative text need not hear again.
+    """
+    notebook = copy.deepcopy(notebook)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            said = output.get("metadata", {}).get("image/png", {})
+            if "alt" in said:
+                image = {"alt": said["alt"]} | ({"classes": ["wt-drawing"]} if said.get("drawing") else {})
+                cell.metadata["mystnb"] = {"image": image}
+            if "".join(page := output.get("data", {}).get("text/html", "")).startswith(CAPTION):
+                output.data["text/html"] = "".join(page).replace(CAPTION, CAPTION[:-1] + ' aria-hidden="true">')
     return notebook
 
 
@@ -107,4 +128,4 @@ class OfflineExporter(HTMLExporter):
 
     def from_notebook_node(self, nb: NotebookNode, resources: dict | None = None, **options: Any) -> tuple[str, dict]:
         """The page, and what nbconvert keeps beside it."""
-        return super().from_notebook_node(without_widgets(nb), resources, **options)
+        return super().from_notebook_node(with_described_figures(without_widgets(nb)), resources, **options)

@@ -15,7 +15,7 @@ def minutes(file: Path) -> tuple[int, int, int]:
     """Of one notebook of the course: minutes to read, minutes to run cells and look, minutes that its exercises state."""
     cells = nbformat.read(file, 4).cells
     prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-    stated = re.findall(r"\*\*Exercises? [\d.]+( and [\d.]+)?\*\* \((\d+) minutes", prose)
+    stated = re.findall(r"\*\*Exercises? [\d.]+( and [\d.]+)?(?:: [^*]+)?\*\* \((?:\w+, )?(\d+) minutes", prose)
     exercises = sum(int(minutes) * (2 if second else 1) for second, minutes in stated)
     code = sum(cell.cell_type == "code" for cell in cells)
     return round(len(prose.split()) / WORDS_A_MINUTE), round(code * MINUTES_A_CELL), exercises

@@ -1,5 +1,6 @@
 """For someone who learns alone: the homework with its checks, and a page of what is solved."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,9 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from walkthrough.homework import practice, progress
+from walkthrough import progress
+from walkthrough.exercises import EXERCISES
+from walkthrough.homework import practice
 
 HOMEWORK = Path(__file__).parents[2] / "notebooks" / "homework"
 
@@ -62,19 +65,32 @@ def test_the_checks_work_there_and_the_page_shows_what_is_solved(folder):
     assert "(see notebook" in marks["hw2-2"].sentence
     assert marks["hw1-1"].sentence == "not run yet"
     ran = subprocess.run(
-        [sys.executable, "-m", "walkthrough.homework", "progress", str(folder)],
+        [sys.executable, "-m", "walkthrough.progress", str(folder), "--page"],
         capture_output=True,
         text=True,
         check=True,
     )
-    page = Path(ran.stdout.strip()).read_text("utf-8")
+    *said, file = ran.stdout.splitlines()
+    assert any(line.startswith("hw2.ipynb") and "1 of 4  ✓ ✗ ○ ○" in line for line in said), said
+    assert said[-2].startswith(f"1 of {len(marks)} solved")
+    assert said[-1] == "next: hw1-1 in hw1.ipynb: not run yet"
+    page = Path(file).read_text("utf-8")
     assert f"<b>1 of {len(marks)}</b> solved" in page
 
 
 def test_the_courses_own_exercises_are_counted():
     lines = progress.read(HOMEWORK.parent)
-    assert len(lines) == 36
+    assert [line.label for line in lines] == sorted(EXERCISES)
     assert {line.mark for line in lines} == {"○"}
+
+
+def test_the_command_finds_the_notebooks_and_refuses_a_folder_without_any(tmp_path):
+    command = [sys.executable, "-m", "walkthrough.progress"]
+    found = subprocess.run(command, capture_output=True, text=True, cwd=HOMEWORK.parents[1])
+    assert f"0 of {len(EXERCISES)} solved" in found.stdout
+    refused = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert re.fullmatch(r"no notebook in \. asks anything: .*\n", refused.stderr)
 
 
 def test_a_folder_that_asks_nothing_is_refused_and_text_is_escaped(tmp_path):

@@ -1,5 +1,5 @@
 """The teacher's commands: `python -m walkthrough.homework new | release | leaks | collect | grade | feedback | table`,
-and the learner's: `practice | progress`."""
+and the learner's: `practice`."""
 
 import argparse
 import sys
@@ -30,7 +30,6 @@ def parser() -> argparse.ArgumentParser:
     add("feedback", "write a feedback page for each student", "course", "assignment")
     add("table", "write the grade table of all assignments", "course")
     add("practice", "for self-learners: the assignments with their checks and without solutions", "homework", "folder")
-    add("progress", "for self-learners: a page that shows what is solved", "folder")
     return top
 
 
@@ -49,11 +48,6 @@ def main() -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Do what the command line asks."""
-    if arguments.command == "progress":
-        from walkthrough.homework import progress
-
-        print(progress.write_page(arguments.folder))
-        return
     from walkthrough.homework import collect, course, leaks, practice
 
     match arguments.command:

@@ -1,5 +1,9 @@
-"""What is solved: a page made from the verdicts that saved notebooks hold, the course's exercises and the homework."""
+"""What is solved, from the verdicts that saved notebooks hold: `python -m walkthrough.progress` prints it.
 
+It reads the notebooks of a folder (by default `notebooks`, or the one it is started in), the course's or a practice's.
+"""
+
+import argparse
 import html
 import re
 from dataclasses import dataclass
@@ -71,3 +75,37 @@ def write_page(folder: Path) -> Path:
     file = folder / "progress.html"
     file.write_text(page(read(folder)), encoding="utf-8")
     return file
+
+
+def summary(lines: list[Line]) -> str:
+    """One line for each notebook, its marks and how many are right; then what to go on with."""
+    names = list(dict.fromkeys(line.notebook for line in lines))
+    width, rows = max(map(len, names)), []
+    for name in names:
+        marks = [line.mark for line in lines if line.notebook == name]
+        rows.append(f"{name:{width}}  {marks.count(RIGHT)} of {len(marks)}  {' '.join(marks)}")
+    solved = sum(line.mark == RIGHT for line in lines)
+    rows.append(f"{solved} of {len(lines)} solved, as the notebooks were last run and saved ({RIGHT} right, {WRONG} wrong, "
+                f"{NOT_ATTEMPTED} not attempted)")  # fmt: skip
+    if first := next((line for line in lines if line.mark != RIGHT), None):
+        rows.append(f"next: {first.label} in {first.notebook}: {first.sentence}")
+    return "\n".join(rows)
+
+
+def main() -> None:
+    """The command line: the folder of the notebooks, and whether to write a page as well."""
+    parser = argparse.ArgumentParser(prog="python -m walkthrough.progress", description="What is solved so far.")
+    here = Path("notebooks") if Path("notebooks").is_dir() else Path()
+    parser.add_argument("folder", type=Path, nargs="?", default=here, help="where the notebooks are")
+    parser.add_argument("--page", action="store_true", help="also write progress.html there")
+    arguments = parser.parse_args()
+    try:
+        print(summary(read(arguments.folder)))
+    except ValueError as refusal:
+        parser.exit(1, f"{refusal}\n")
+    if arguments.page:
+        print(write_page(arguments.folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,14 @@
+"""Drawings of what the formulas say, from a model's real shape; `figures.show(..., drawing=True)` shows them.
+
+One grammar for all: the residual stream is a grey-blue band, where a head looks (QK) is orange and dashed, what it moves
+(OV) is green and solid, the direct path is black, a token is a white box, a head is a box with round corners.
+"""
+
+from walkthrough.figures.diagrams.expansion import direct_path, freezing, kronecker, low_rank, path_expansion
+from walkthrough.figures.diagrams.stream import composition, head, residual_stream
+from walkthrough.figures.diagrams.text import arcs, rotation, tokens_to_logits
+
+__all__ = [
+    "arcs", "composition", "direct_path", "freezing", "head", "kronecker", "low_rank", "path_expansion",
+    "residual_stream", "rotation", "tokens_to_logits",
+]  # fmt: skip
