@@ -46,7 +46,8 @@ def short_lines(nb):
 
 
 def formulas_in_latex(nb):
-    return [line for source in markdown(nb) for line in prose(source).splitlines() if UNICODE_MATHS.search(line)]
+    lines = [line for source in markdown(nb) for line in prose(source).splitlines()]
+    return [line for line in lines if UNICODE_MATHS.search(re.sub(r"^# \d\d · ", "", line))]
 
 
 def is_stub(node: ast.AST) -> bool:

@@ -128,15 +128,41 @@ def test_the_seed_fixes_a_fit_and_gradients_do_not_leak():
     assert not one[0].requires_grad
 
 
+def test_squares_held_by_loops():
+    table, near, weights = random_table(2), random_table(3), torch.tensor(COUNTS.tolist()) + torch.eye(4)
+    sums = {"error": 0.0, "whole": 0.0}
+    for row in range(4):
+        for name, x in {"error": table[row] - near[row], "whole": table[row]}.items():
+            mean = sum(w * v for w, v in zip(weights[row].tolist(), x.tolist())) / weights[row].sum().item()
+            sums[name] += sum(w * (v - mean) ** 2 for w, v in zip(weights[row].tolist(), x.tolist()))
+    assert bigrams.squares_held(table, near, weights) == pytest.approx(1 - sums["error"] / sums["whole"])
+
+
+def test_squares_held_is_one_for_the_table_but_for_constants_in_rows_and_what_singular_values_say_for_a_truncation():
+    table, ones = random_table(4), torch.ones(4, 4)
+    assert bigrams.squares_held(table, table + torch.arange(4.0)[:, None], COUNTS + 1) == pytest.approx(1)
+    assert bigrams.squares_held(table, torch.zeros(4, 4, dtype=torch.float64), COUNTS + 1) == pytest.approx(0)
+    centred = table - table.mean(1, keepdim=True)
+    left, values, right = torch.linalg.svd(centred)
+    share = values[:2].square().sum() / values.square().sum()
+    assert bigrams.squares_held(table, left[:, :2] * values[:2] @ right[:2], ones) == pytest.approx(share.item())
+
+
+def test_a_fit_takes_weights_in_place_of_counts():
+    whole, shares = (bigrams.fit_low_rank(x, 2, 0, 5) for x in (COUNTS, COUNTS / COUNTS.sum()))
+    torch.testing.assert_close(whole, shares)
+
+
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
         (lambda: bigrams.conditional(-COUNTS), "counts cannot be negative"),
         (lambda: unwrap(bigrams.row_kl)(COUNTS, random_table(0, 5)), "tables of the same shape"),
-        (lambda: unwrap(bigrams.loss_on_counts)(COUNTS, random_table(0, 5)), "tables of the same shape"),
+        (lambda: unwrap(bigrams.loss_on_counts)(COUNTS, random_table(0, 5)), "two tables of the same shape"),
         (lambda: bigrams.loss_on_counts(0 * COUNTS, random_table()), "at least one pair counted"),
         (lambda: bigrams.smoothed(COUNTS, 0), "strength must be above zero"),
         (lambda: bigrams.fit_low_rank(COUNTS, 0), "d_model must be at least 1"),
+        (lambda: bigrams.squares_held(random_table(), random_table(1), COUNTS), "each row needs a weight"),
     ],
 )
 def test_bad_input_gets_one_sentence(call, sentence):
@@ -162,4 +188,7 @@ def test_figures_draw_the_numbers_they_are_given():
         torch.tensor([1]), {"on top": torch.ones(1), "below": torch.ones(1)}, x="times", y="nats"
     )
     assert ax.collections[0].get_zorder() > ax.collections[1].get_zorder()
+    ax = figures.basics.along_text({"a": torch.tensor([3.0, 1.0])}, [8, 24], y="loss (nats)")
+    assert ax.get_lines()[0].get_xydata().tolist() == [[8, 3], [24, 1]]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a"]
     plt.close("all")

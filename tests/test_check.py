@@ -70,6 +70,17 @@ def test_a_named_mistake_comes_before_a_guess(pose):
     assert verdict("9.9", MATRIX * 2).sentence == "missing the 1/√d_head"
 
 
+def test_a_named_mistake_may_hold_nan(pose):
+    pose(MATRIX, mistakes={"the empty row was divided by zero": lambda: MATRIX / MATRIX[:, :1] * MATRIX[:, :1]})
+    assert verdict("9.9", MATRIX / MATRIX[:, :1] * MATRIX[:, :1]).sentence == "the empty row was divided by zero"
+
+
+def test_a_classic_crash_is_named(pose):
+    pose(MATRIX, crashes={"(3) must match the size of tensor b (4)": "take the first rows of the table"})
+    assert verdict("9.9", lambda: MATRIX + torch.ones(4, 4)).sentence == "take the first rows of the table"
+    assert "RuntimeError" in verdict("9.9", lambda: MATRIX + torch.ones(5, 4)).sentence
+
+
 @pytest.mark.parametrize("answer", [..., None])
 def test_no_answer_yet(pose, answer):
     pose(MATRIX)
@@ -118,3 +129,20 @@ def test_no_classic_mistake_is_the_right_answer(label):
         for sentence, mistake in exercise.mistakes.items():
             wrong = [module.as_tensor(mistake(*case)) for case in cases]
             assert not all(module.same(*pair) for pair in zip(wrong, right)), sentence
+
+
+@pytest.mark.parametrize(
+    ("mine", "said"),
+    [
+        (lambda x: x[None], "an axis of length 1 too many"),
+        (lambda x: x.mean(0), "that is the mean over axis 0"),
+        (lambda x: x.sum(1), "that is the sum over axis 1"),
+        (lambda x: x / x.T.sum(0), "keepdim=True"),
+    ],
+)
+def test_axes_lost_or_added_are_named(monkeypatch, mine, said):
+    table = torch.randn(3, 5, generator=torch.Generator().manual_seed(4))
+    monkeypatch.setitem(EXERCISES, "t.1", Exercise(cases=lambda: [(table,)], oracle=lambda x: x))
+    result = verdict("t.1", mine)
+    assert result.mark == "✗"
+    assert said in result.sentence

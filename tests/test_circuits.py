@@ -5,8 +5,17 @@ import torch
 from jaxtyping import TypeCheckError
 
 from walkthrough import models
-from walkthrough.circuits import ov_circuit, principal_cosines, qk_circuit, random_rotation, virtual_weights
-from walkthrough.paths import stream_parts
+from walkthrough.circuits import (
+    ov_circuit,
+    principal_cosines,
+    qk_circuit,
+    random_rotation,
+    random_rotation_about,
+    virtual_weights,
+    visible_share,
+    wire_strength,
+)  # fmt: skip
+from walkthrough.paths import direct_path, layer_parts, path_expansion, stream_parts
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +73,25 @@ def test_a_cache_without_values_is_refused(tiny):
         stream_parts(cache, model.W_O)
 
 
+@pytest.mark.parametrize("layer", [0, 1])
+def test_parts_of_a_layer_are_what_all_heads_together_add(tiny, layer):
+    """The usual way: the heads' z side by side, times their W_O on top of one another."""
+    model, _, _, cache = tiny
+    z, W_O = cache["z", layer], model.W_O[layer]
+    parts = layer_parts(z, W_O)
+    torch.testing.assert_close(parts.sum(0), torch.cat(list(z.unbind(2)), -1) @ torch.cat(list(W_O)))
+    torch.testing.assert_close(parts[2], z[:, :, 2] @ W_O[2])
+
+
+def test_the_direct_path_is_what_is_left_without_heads(tiny):
+    model, tokens, _, _ = tiny
+    alone = direct_path(tokens, model.W_E, model.W_U)
+    silent = [(f"blocks.{layer}.attn.hook_z", lambda z, hook: torch.zeros_like(z)) for layer in (0, 1)]
+    torch.testing.assert_close(alone, model.run_with_hooks(tokens, fwd_hooks=silent))
+    torch.testing.assert_close(alone, path_expansion(model, tokens)["direct"])
+    torch.testing.assert_close(alone[1, 4], model.W_E[tokens[1, 4]] @ model.W_U)
+
+
 @pytest.mark.parametrize("kind", ["Q", "K", "V"])
 def test_virtual_weights_carry_what_the_stream_carries(tiny, kind):
     """Two roads: remove a head's output from the stream, or its message from what a later head computes."""
@@ -88,6 +116,33 @@ def test_weights_that_share_no_stream_are_refused():
         inspect.unwrap(virtual_weights)(noise(3, 2, 7), noise(3, 2, 7))
     with pytest.raises(TypeCheckError):  # what the annotations say of it
         virtual_weights(noise(3, 2, 7), noise(3, 2, 7))
+
+
+def test_strength_of_wires_by_loops():
+    W_O, W_in = noise(3, 2, 7), noise(4, 7, 2, seed=1)
+    for write, read in [(0, 0), (1, 3), (2, 1)]:
+        size = lambda W: sum(entry.item() ** 2 for entry in W.flatten()) ** 0.5
+        slow = size(W_O[write] @ W_in[read]) / (size(W_O[write]) * size(W_in[read]))
+        assert wire_strength(W_O, W_in)[write, read].item() == pytest.approx(slow)
+
+
+def test_rotated_at_random_wires_have_a_known_mean_square():
+    W_O, W_in = noise(1, 3, 12), noise(1, 12, 3, seed=1)
+    squares = torch.stack([wire_strength(W_O @ random_rotation(12, s), W_in).square() for s in range(400)])
+    assert abs(squares.mean() - 1 / 12) < 4 * squares.std() / 400**0.5
+
+
+def test_the_visible_share_is_that_of_the_projection():
+    resid, W_in = noise(2, 5, 9), noise(9, 3, seed=1)
+    projected = resid @ (W_in @ torch.linalg.pinv(W_in))
+    torch.testing.assert_close(visible_share(resid, W_in), projected.square().sum(-1) / resid.square().sum(-1))
+    torch.testing.assert_close(visible_share(W_in.T, W_in), torch.ones(3).double())
+
+
+def test_overlap_is_the_visible_share_of_the_directions_of_the_other_space():
+    first, second = noise(9, 3), noise(9, 4, seed=1)
+    shares = visible_share(torch.linalg.qr(first).Q.T, second)
+    torch.testing.assert_close(shares.mean(), principal_cosines(first, second).square().mean())
 
 
 @pytest.mark.parametrize(("d_model", "write", "read"), [(9, 3, 3), (9, 2, 4), (5, 3, 4)])
@@ -135,6 +190,15 @@ def test_a_random_rotation_is_orthogonal_and_its_own():
     torch.testing.assert_close(R @ R.T, torch.eye(16).double())
     torch.testing.assert_close(R, random_rotation(16, seed=1))
     assert (R - random_rotation(16, seed=2)).abs().max() > 0.1
+
+
+def test_a_rotation_about_an_axis_leaves_it_where_it_is():
+    axis = noise(7)
+    R = random_rotation_about(axis, seed=1)
+    torch.testing.assert_close(R @ R.T, torch.eye(7).double())
+    torch.testing.assert_close(axis @ R, axis)
+    assert (R.T - torch.eye(7)).norm(dim=0).min() > 0.1  # no coordinate stays
+    assert (R - random_rotation_about(axis, seed=5)).abs().max() > 0.1
 
 
 def test_random_rotations_prefer_no_direction():

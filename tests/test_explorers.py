@@ -1,8 +1,11 @@
 """What every explorer does in Python: what it stores, what it answers, what it refuses; and the attention explorer's numbers."""
 
 import base64
+import html
+import io
 import json
 import re
+import warnings
 import zlib
 from pathlib import Path
 
@@ -10,6 +13,8 @@ import matplotlib.pyplot as plt
 import nbformat
 import pytest
 import torch
+from nbclient import NotebookClient
+from PIL import Image
 
 from walkthrough import models, widgets
 from walkthrough.widgets import explorer
@@ -149,6 +154,105 @@ def test_the_output_has_a_widget_and_a_page_of_its_own(made):
     assert made.page() == type(made)(made.models if hasattr(made, "models") else made.model, PROMPTS).page()
 
 
+IMAGE = re.compile(r'<img src="data:image/png;base64,([^"]+)" width="(\d+)" alt="([^"]+)">')
+
+
+def test_without_scripts_there_is_a_sentence_a_picture_and_folded_tables(made):
+    inside = made.inside()
+    assert re.fullmatch(
+        rf"<p>This is a still picture of the {made.name.lower()}, which shows [^<]+ "
+        rf"Run All Cells[^<]+</p>{IMAGE.pattern}<p aria-hidden=\"true\"><em>[^<]+</em></p>"
+        r"<details><summary>The same as tables</summary>(<table>.*</table>)</details>",
+        inside,
+        re.S,
+    )
+    assert inside in made.page()
+    assert made.tables() in inside
+    png, width, alt = IMAGE.search(inside).groups()
+    assert len(base64.b64decode(png)) <= 40_000
+    image = Image.open(io.BytesIO(base64.b64decode(png)))
+    assert image.width == pytest.approx(1.5 * int(width), abs=2)  # sharp on fine screens
+    assert html.unescape(alt) == made.described()
+
+
+def test_each_picture_is_described_in_its_own_words(model):
+    described = [kind(model, prompt).described() for kind in EXPLORERS for prompt in PROMPTS[:1]]
+    assert len(set(described)) == len(described)
+    assert all(len(text.split()) > 20 and text.endswith(".") and "tensor(" not in text for text in described)
+
+
+def test_the_description_reads_the_chosen_head_from_the_chosen_token(model):
+    made = widgets.AttentionExplorer(model, PROMPTS[1], layer=1, beside=0, head=6, query=4)
+    said = made.described()
+    tokens = made.data["prompts"][PROMPTS[1]]["tokens"]
+    assert f"From {explorer.quoted(tokens[4])}, at position 4, layer 1, head 6 attends most to" in said
+    for layer in (1, 0):
+        share, key = made.pattern(PROMPTS[1], layer)[6, 4].max(-1)
+        assert f"layer {layer}, head 6 attends most to {explorer.quoted(tokens[key])}: {share:.2f}" in said
+    assert f"on the prompt {explorer.excerpt(PROMPTS[1])}" in said
+
+
+def test_a_token_that_none_looks_for_is_described():
+    assert "Left, no token looks for it" in widgets.CircuitExplorer("one-layer", "x", tokens=["<BOS>"]).described()
+
+
+def test_a_sentence_quotes_tokens_with_their_spaces_and_prompts_by_their_first_words():
+    assert explorer.quoted(" b\n$") == "“·b⏎$”"
+    assert explorer.excerpt("if x:\n    y = 1") == "“if x: y = 1”"
+    assert explorer.excerpt("long " * 30) == f"“{'long ' * 11}…”"
+
+
+def test_a_long_prompt_has_labels_with_room_between_them(model):
+    made = widgets.AttentionExplorer(model, " a" * 99)
+    (ax,) = made.still()
+    labels = [label.get_text() for label in ax.get_xticklabels()]
+    plt.close(ax.figure)
+    assert len(labels) == 100
+    assert [i for i, label in enumerate(labels) if label] == [*range(0, 100, 4)]
+
+
+def test_the_picture_leaves_no_figure_and_no_setting_behind(made):
+    plain = made.picture()
+    mine = plt.figure()
+    numbers = plt.get_fignums()
+    with plt.rc_context({"figure.facecolor": "black", "font.size": 30, "savefig.dpi": 300}), plt.ion():
+        settings = dict(plt.rcParams)
+        assert made.picture() == plain
+        assert dict(plt.rcParams) == settings
+        assert plt.isinteractive()
+    assert plt.get_fignums() == numbers
+    assert plt.gcf() is mine
+    plt.close(mine)
+
+
+@pytest.mark.parametrize("backend", ["inline", "agg", "pdf"])
+def test_in_a_notebook_the_explorer_is_the_only_output(backend):
+    asked = "%config InlineBackend.close_figures = False\n" * (backend == "inline")
+    setup = f"%matplotlib {backend}\n{asked}import matplotlib.pyplot as plt\nplt.ion();"
+    cells = [
+        setup,
+        "from walkthrough import widgets\nwidgets.AttentionExplorer('one-layer', '日本')",
+        "plt.get_fignums()",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    NotebookClient(notebook, kernel_name="python3", timeout=100).execute()
+    (shown,), (left,) = notebook.cells[1].outputs, notebook.cells[2].outputs
+    assert IMAGE.search(shown.data["text/html"])
+    assert left.data["text/plain"] == "[]"
+
+
+def test_letters_that_the_font_has_not_are_no_warning(model):
+    made = widgets.AttentionExplorer(model, "日本")
+    made.data["prompts"]["日本"]["tokens"] = ["日"] * len(made.data["prompts"]["日本"]["tokens"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        made.picture()
+
+
+def test_where_something_is_wrong_there_is_a_sentence_and_no_picture():
+    assert "<" not in widgets.AttentionExplorer("zero-layer", "x").inside()
+
+
 def test_the_page_asks_nothing_of_the_network_and_holds_no_way_out_of_its_script(model):
     made = widgets.AttentionExplorer(model, "x = '</script><script>alert(1)</script>'")
     page = made.page()
@@ -232,5 +336,5 @@ def test_explorers_stand_where_they_teach_behind_a_still_figure(name):
     assert [kind for _, kind in found] == PLACES[name]
     figures = [i for i, outputs in enumerate(data) if any("image/png" in output for output in outputs)]
     if name.startswith("00"):
-        assert found.pop(0)[0] == 1  # it opens with one, right after the set-up
+        assert found[0][0] == 2  # it opens with one, right after the set-up and a drawing
     assert all(min(figures) < i for i, _ in found)

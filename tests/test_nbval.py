@@ -12,6 +12,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 ROOT = Path(__file__).parent.parent
 same_but_for_last_digits = runpy.run_path(str(ROOT / "conftest.py"))["same_but_for_last_digits"]
 STATE = '<script type="application/json" id="wt-12ab-state">{"packed": "eJw"}</script>'
+PICTURE = '<img src="data:image/png;base64,iVBOR/8=" width="320" alt="looks at “:”: 0.99"><p>looks at</p>'
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,9 @@ STATE = '<script type="application/json" id="wt-12ab-state">{"packed": "eJw"}</s
         ("0.1 0.2", "0.1", False),
         (f"<p>a</p>{STATE}", f"<p>a</p>{STATE.replace('eJw', 'xyz')}", True),
         (f"<p>a</p>{STATE}", f"<p>b</p>{STATE}", False),
+        (f"<p>a</p>{PICTURE}", f"<p>a</p>{PICTURE.replace('iVBOR', 'xyz').replace('320', '321')}", True),
+        (f"<p>a</p>{PICTURE}", f"<p>b</p>{PICTURE}", False),
+        (PICTURE, PICTURE.replace("0.99", "0.97"), False),
     ],
 )
 def test_only_the_last_digit_of_a_fraction_may_differ(stored, new, same):

@@ -68,6 +68,15 @@ def test_output_by_loops():
         torch.testing.assert_close(output[query], slow)
 
 
+def test_a_layer_adds_the_sum_of_its_heads(model, run):
+    _, cache = run
+    for layer in range(2):
+        for row in range(2):
+            resid, pattern = cache["resid_pre", layer][row], cache["pattern", layer][row]
+            added = paths.layer_output(pattern, resid, model.W_V[layer], model.W_O[layer])
+            torch.testing.assert_close(added, cache["attn_out", layer][row])
+
+
 def test_virtual_pattern_sums_over_the_middle_position_and_stays_a_causal_pattern(run):
     _, cache = run
     first, second = cache["pattern", 0][0, 1], cache["pattern", 1][0, 2]

@@ -12,9 +12,10 @@ Model = Callable[[Int[Tensor, "batch pos"]], Float[Tensor, "batch pos d_vocab"]]
 def loss_per_position(
     logits: Float[Tensor, "batch pos d_vocab"], rows: Int[Tensor, "batch pos_and_one"]
 ) -> Float[Tensor, "batch pos"]:
-    """Cross-entropy in nats of each next token, for rows one longer than what the model was given."""
+    """Cross-entropy of each next token, in nats; rows are one longer than the logits."""
     log_probs = logits.log_softmax(-1)
-    return -log_probs.gather(-1, rows[:, 1:, None].long()).squeeze(-1)
+    next_tokens = rows[:, 1:, None].long()
+    return -log_probs.gather(-1, next_tokens).squeeze(-1)
 
 
 def repeated_tokens(d_vocab: int, length: int, times: int, batch: int, seed: int = 0) -> Int[Tensor, "batch pos"]:
@@ -25,11 +26,13 @@ def repeated_tokens(d_vocab: int, length: int, times: int, batch: int, seed: int
 
 
 def previous_token_score(pattern: Float[Tensor, "batch head query key"]) -> Float[Tensor, " head"]:
-    """Average attention each head pays to the position just before its own (Olsson et al. 2022, appendix).
+    """Average attention each head pays to the position just before its own (Olsson et al. 2022).
 
-    Position 0 has none before it, and position 1 has only `<BOS>`, where idle heads rest: both are left out.
+    Queries 0 and 1 are left out: before 0 is nothing, before 1 only `<BOS>`, where heads rest.
     """
-    return pattern.diagonal(offset=-1, dim1=-2, dim2=-1)[..., 1:].mean((0, -1))
+    query = torch.arange(2, pattern.shape[-1])
+    to_previous = pattern[:, :, query, query - 1]  # batch, head, query
+    return to_previous.mean((0, -1))
 
 
 def prefix_matching_score(pattern: Float[Tensor, "batch head query key"], length: int) -> Float[Tensor, " head"]:

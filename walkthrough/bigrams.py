@@ -1,7 +1,7 @@
-"""Bigram counts against the one table that a zero-layer model is: log-probabilities, KL, losses and low-rank fits."""
+"""Bigram counts against the one table that a zero-layer model is: log-probabilities, KL, losses, low-rank fits."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Real
 from torch import Tensor
 
 
@@ -12,32 +12,41 @@ def conditional(counts: Int[Tensor, "first second"]) -> Float[Tensor, "first sec
     """
     if (counts < 0).any():
         raise ValueError("counts cannot be negative: give how often each pair occurred, not logarithms or differences")
-    return counts.double() / counts.sum(1, keepdim=True).clamp_min(1)
+    times = counts.sum(1, keepdim=True)  # how often each token came first
+    return counts.double() / times.clamp_min(1)
 
 
 def bigram_log_probs(
     W_E: Float[Tensor, "d_vocab d_model"], W_U: Float[Tensor, "d_model d_vocab"]
 ) -> Float[Tensor, "first second"]:
-    """Log P(second | first) in nats, from the weights alone (Elhage et al. 2021, "Zero-Layer Transformers")."""
+    """Log P(second | first) in nats, from the weights alone.
+
+    Elhage et al. 2021, "Zero-Layer Transformers".
+    """
     return (W_E @ W_U).log_softmax(-1)
 
 
 def row_kl(counts: Int[Tensor, "first second"], log_probs: Float[Tensor, "first second"]) -> Float[Tensor, " first"]:
-    """KL(counted || model) of each row in nats, 0 if it has no counts; ValueError if the tables differ in shape."""
+    """KL(counted || model) of each row in nats; 0 for a row without counts.
+
+    Raises ValueError if the tables differ in shape.
+    """
     if counts.shape != log_probs.shape:
         raise ValueError("counts and log_probs must be tables of the same shape")
-    first, second = counts.nonzero(as_tuple=True)
-    counted = counts[first, second].double() / counts.sum(1)[first]
-    terms = counted * (counted.log() - log_probs[first, second])
-    return terms.new_zeros(len(counts)).index_add(0, first, terms)
+    counted = conditional(counts)
+    terms = counted * (counted.log() - log_probs)
+    return torch.where(counts > 0, terms, 0).sum(1)
 
 
 def loss_on_counts(counts: Int[Tensor, "first second"], log_probs: Float[Tensor, "first second"]) -> Float[Tensor, ""]:
-    """Mean cross-entropy in nats of the pairs counted, infinite if one has probability 0; ValueError if there are none."""
+    """Mean cross-entropy in nats of the pairs counted; infinite if one of them has probability 0.
+
+    Raises ValueError if the tables differ in shape, or if nothing was counted.
+    """
     if counts.shape != log_probs.shape or counts.sum() == 0:
-        raise ValueError("counts and log_probs must be tables of the same shape, with at least one pair counted")
-    first, second = counts.nonzero(as_tuple=True)
-    return -(counts[first, second] * log_probs[first, second].double()).sum() / counts.sum()
+        raise ValueError("give two tables of the same shape, with at least one pair counted")
+    terms = -counts * log_probs.double()
+    return torch.where(counts > 0, terms, 0).sum() / counts.sum()
 
 
 def smoothed(counts: Int[Tensor, "first second"], strength: int) -> Float[Tensor, "first second"]:
@@ -52,9 +61,12 @@ def smoothed(counts: Int[Tensor, "first second"], strength: int) -> Float[Tensor
 
 
 def fit_low_rank(
-    counts: Int[Tensor, "first second"], d_model: int, seed: int = 0, steps: int = 500
+    counts: Real[Tensor, "first second"], d_model: int, seed: int = 0, steps: int = 500
 ) -> tuple[Float[Tensor, "first d_model"], Float[Tensor, "d_model second"]]:
-    """W_E and W_U whose softmax fits a table of counts well, by Adam; ValueError unless d_model is positive."""
+    """W_E and W_U whose softmax fits a table of counts well, by Adam; ValueError unless d_model is positive.
+
+    What falls is the mean cross-entropy of the pairs. Any weights of pairs may stand in the place of counts.
+    """
     if d_model < 1:
         raise ValueError(f"d_model must be at least 1, not {d_model}")
     share, generator = counts / counts.sum(), torch.Generator().manual_seed(seed)
@@ -67,3 +79,20 @@ def fit_low_rank(
         (-share * bigram_log_probs(W_E, W_U)).sum().backward()
         optimiser.step()
     return W_E.detach(), W_U.detach()
+
+
+def squares_held(
+    table: Float[Tensor, "first second"],
+    approximation: Float[Tensor, "first second"],
+    weights: Real[Tensor, "first second"],
+) -> float:
+    """The share of a table's squares that an approximation holds: 1 minus (squares of the error / squares of the table).
+
+    Every square is multiplied by its weight. Rows are measured from their weighted mean, since softmax ignores a constant
+    in a row. 1 is perfect, 0 no better than a table of zeros, and below 0 worse. Raises ValueError if a row has no weight.
+    """
+    per_row = weights.double().sum(1, keepdim=True)
+    if (per_row <= 0).any():
+        raise ValueError("each row needs a weight above zero somewhere, or its mean is not defined")
+    error, whole = (x - (weights * x).sum(1, keepdim=True) / per_row for x in (table - approximation, table))
+    return 1 - ((weights * error.square()).sum() / (weights * whole.square()).sum()).item()

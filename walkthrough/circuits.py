@@ -10,14 +10,40 @@ from walkthrough.models import check_head
 def virtual_weights(
     W_O: Float[Tensor, "write d_head d_model"], W_in: Float[Tensor, "read d_model d_head"]
 ) -> Float[Tensor, "write read d_head d_head"]:
-    """What each head of an earlier layer (write) sends to each head of a later one (read), skipping the stream.
+    """What each head of one layer (write) sends to each head of a later one (read).
 
-    `W_in` is the later layer's W_Q, W_K or W_V. Raises ValueError if the two do not share d_model. The paper's
-    W_I² W_O¹, transposed (Elhage et al. 2021, "Virtual Weights").
+    `W_in` is the later layer's W_Q, W_K or W_V. Raises ValueError if the two do not share d_model.
+    (Elhage et al. 2021, "Virtual Weights": W_I W_O, for columns.)
     """
-    if W_O.shape[-1] != W_in.shape[-2]:
-        raise ValueError(f"W_O writes {W_O.shape[-1]} dimensions and W_in reads {W_in.shape[-2]}: pass W_O, then W_in")
+    written, read = W_O.shape[-1], W_in.shape[-2]
+    if written != read:
+        raise ValueError(f"W_O writes {written} dimensions and W_in reads {read}: pass W_O, then W_in")
     return W_O[:, None] @ W_in
+
+
+def wire_strength(
+    W_O: Float[Tensor, "write d_head d_model"], W_in: Float[Tensor, "read d_model d_head"]
+) -> Float[Tensor, "write read"]:
+    """Frobenius norm of each pair's virtual weights, divided by the norms of its two matrices.
+
+    From 0 to 1. For matrices rotated against each other at random, the mean square is 1 / d_model.
+    """
+    norms = virtual_weights(W_O, W_in).norm(dim=(2, 3))
+    sizes_of_W_O, sizes_of_W_in = W_O.norm(dim=(1, 2)), W_in.norm(dim=(1, 2))
+    return norms / (sizes_of_W_O[:, None] * sizes_of_W_in)
+
+
+def visible_share(
+    resid: Float[Tensor, "*batch d_model"], W_in: Float[Tensor, "d_model d_head"]
+) -> Float[Tensor, "*batch"]:
+    """How much of each vector's squared length lies in the space that W_in reads: from 0 to 1.
+
+    The columns of W_in must be independent (Elhage et al. 2021, "Subspaces and Residual Stream
+    Bandwidth").
+    """
+    basis = torch.linalg.qr(W_in).Q
+    seen = resid @ basis
+    return seen.square().sum(-1) / resid.square().sum(-1)
 
 
 def principal_cosines(
@@ -44,31 +70,45 @@ def random_rotation(size: int, seed: int) -> Float[Tensor, "{size} {size}"]:
     return Q * upper.diagonal().sign()
 
 
-def qk_circuit(model, layer: int, head: int):
-    """How much each token, as the query (row), looks for each token, as the key (column): a FactoredMatrix.
+def random_rotation_about(axis: Float[Tensor, " size"], seed: int) -> Float[Tensor, "size size"]:
+    """A random orthogonal matrix that leaves one direction where it is, in float64."""
+    size = len(axis)
+    others = random_rotation(size, seed)[:, 1:]
+    frame = torch.linalg.qr(torch.cat([axis.double()[:, None], others], dim=1)).Q  # its first column lies along axis
+    rest = random_rotation(size - 1, seed + 1)
+    return frame @ torch.block_diag(torch.ones(1, 1, dtype=rest.dtype), rest) @ frame.T
 
-    [d_vocab d_vocab], in the units that the softmax takes: divided by √d_head, which the paper leaves out. Positions
-    are left out. A softmax ignores what is added to a whole row, so rows are not comparable with one another. Raises
-    ValueError if there is no such head. The paper's W_E^T W_QK W_E (Elhage et al. 2021, "One-Layer" models).
+
+def qk_circuit(model, layer: int, head: int):
+    """How much each token, as the destination (row), looks for each token, as the source (column).
+
+    A FactoredMatrix [d_vocab d_vocab], in the units that the softmax takes: divided by the square
+    root of d_head, which the paper leaves out. Positions are left out. A softmax ignores what is
+    added to a whole row, so rows are not comparable with one another. Raises ValueError if there
+    is no such head (Elhage et al. 2021, "One-Layer" models: W_E^T W_QK W_E).
     """
     check_head(model, layer, head)
-    return model.W_E @ model.QK[layer, head] @ model.W_E.T * model.cfg.d_head**-0.5
+    W_QK = model.QK[layer, head]
+    return model.W_E @ W_QK @ model.W_E.T * model.cfg.d_head**-0.5
 
 
 def ov_circuit(model, layer: int, head: int):
-    """What each token, once attended to (row), adds to the logit of each output token (column): a FactoredMatrix.
+    """What each token, once it is looked at (row), adds to the logit of each output token (column).
 
-    [d_vocab d_vocab], in logits. Raises ValueError if there is no such head. The transpose of the paper's
-    W_U W_OV W_E, for its vectors are columns (Elhage et al. 2021, "One-Layer" models).
+    A FactoredMatrix [d_vocab d_vocab], in logits. Raises ValueError if there is no such head. The
+    transpose of the paper's W_U W_OV W_E, whose vectors are columns (Elhage et al. 2021,
+    "One-Layer" models).
     """
     check_head(model, layer, head)
-    return model.W_E @ model.OV[layer, head] @ model.W_U
+    W_OV = model.OV[layer, head]
+    return model.W_E @ W_OV @ model.W_U
 
 
 def centred(circuit):
-    """An OV circuit with the mean of each row taken away, which no softmax notices: a FactoredMatrix, in logits.
+    """An OV circuit with the mean of each row taken away, which no softmax notices, in logits.
 
-    A constant added to all logits changes no probability, yet it changes eigenvalues, the diagonal and the trace.
+    A FactoredMatrix. A constant added to all logits changes no probability, yet it changes
+    eigenvalues, the diagonal and the trace.
     """
     return type(circuit)(circuit.A, circuit.B - circuit.B.mean(-1, keepdim=True))
 

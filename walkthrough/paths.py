@@ -11,6 +11,28 @@ from torch import Tensor
 from walkthrough.models import head_weights
 
 
+def direct_path(
+    tokens: Int[Tensor, "*batch pos"],
+    W_E: Float[Tensor, "d_vocab d_model"],
+    W_U: Float[Tensor, "d_model d_vocab"],
+) -> Float[Tensor, "*batch pos d_vocab"]:
+    """Logits that each token gives to what may follow it by its embedding alone, past all heads.
+
+    Elhage et al. 2021, "Zero-Layer Transformers" (W_U W_E, for columns).
+    """
+    return W_E[tokens] @ W_U
+
+
+def layer_parts(
+    z: Float[Tensor, "batch pos head d_head"], W_O: Float[Tensor, "head d_head d_model"]
+) -> Float[Tensor, "head batch pos d_model"]:
+    """What each head of a layer adds to the stream: its averaged values z, times its own W_O.
+
+    Elhage et al. 2021, "Attention Heads are Independent and Additive".
+    """
+    return einsum(z, W_O, "batch pos head d_head, head d_head d_model -> head batch pos d_model")
+
+
 def stream_parts(cache, W_O: Float[Tensor, "layer head d_head d_model"]) -> Float[Tensor, "part batch pos d_model"]:
     """All that is ever added to the residual stream: the embedding, then each head's output, layer by layer.
 
@@ -21,87 +43,118 @@ def stream_parts(cache, W_O: Float[Tensor, "layer head d_head d_model"]) -> Floa
     if missing := [name for name in wanted if name not in cache]:
         raise ValueError(f"the cache holds no {missing[0]!r}: run the model with names_filter=None")
     embed, *z = (cache[name] for name in wanted)
-    axes = "batch pos head d_head, head d_head d_model -> head batch pos d_model"
-    return torch.cat([embed[None], *(einsum(of_layer, W, axes) for of_layer, W in zip(z, W_O))])
+    return torch.cat([embed[None], *(layer_parts(*of_layer) for of_layer in zip(z, W_O))])
 
 
 def attention_pattern(
-    resid: Float[Tensor, "*batch pos d_model"], W_pos: Float[Tensor, "n_ctx d_model"],
-    W_Q: Float[Tensor, "d_model d_head"], W_K: Float[Tensor, "d_model d_head"],
-) -> Float[Tensor, "*batch query key"]:  # fmt: skip
-    """Where a head looks: the softmax, over keys up to the query's own position, of q · k / √d_head.
+    resid: Float[Tensor, "*batch pos d_model"],
+    W_pos: Float[Tensor, "n_ctx d_model"],
+    W_Q: Float[Tensor, "d_model d_head"],
+    W_K: Float[Tensor, "d_model d_head"],
+) -> Float[Tensor, "*batch query key"]:
+    """Where a head looks: shares of attention over the keys up to the query's own position.
 
-    `resid` comes without positions: they are added here. Rows sum to 1. Raises ValueError for a stream longer than
-    W_pos (Elhage et al. 2021, "Attention Heads as Information Movement"; the paper leaves out 1/√d_head).
+    `resid` comes without positions: they are added here. Each row sums to 1. Raises ValueError if
+    the stream is longer than W_pos (Elhage et al. 2021, "Attention Heads as Information Movement";
+    scores are divided by the square root of d_head, which the paper leaves out).
     """
-    if resid.shape[-2] > len(W_pos):
-        raise ValueError(f"{resid.shape[-2]} positions, but W_pos has only {len(W_pos)}: shorten the prompt")
-    placed = resid + W_pos[: resid.shape[-2]]
-    scores = (placed @ W_Q) @ (placed @ W_K).mT / W_Q.shape[-1] ** 0.5
+    n_pos = resid.shape[-2]
+    if n_pos > len(W_pos):
+        raise ValueError(f"{n_pos} positions, but W_pos has only {len(W_pos)}: shorten the prompt")
+    placed = resid + W_pos[:n_pos]
+    q, k = placed @ W_Q, placed @ W_K
+    scores = q @ k.mT / W_Q.shape[-1] ** 0.5
     future = torch.ones_like(scores).triu(1).bool()
     return scores.masked_fill(future, -torch.inf).softmax(-1)
 
 
 def head_output(
-    pattern: Float[Tensor, "*batch query key"], resid: Float[Tensor, "*batch pos d_model"],
-    W_V: Float[Tensor, "d_model d_head"], W_O: Float[Tensor, "d_head d_model"],
-) -> Float[Tensor, "*batch query d_model"]:  # fmt: skip
-    """What a head adds to the residual stream, from its pattern and the stream it reads: A x W_V W_O.
+    pattern: Float[Tensor, "*batch query key"],
+    resid: Float[Tensor, "*batch pos d_model"],
+    W_V: Float[Tensor, "d_model d_head"],
+    W_O: Float[Tensor, "d_head d_model"],
+) -> Float[Tensor, "*batch query d_model"]:
+    """What a head adds to the residual stream, from its pattern and the stream that it reads.
 
-    In the paper's notation (A ⊗ W_OV) x, with W_OV the transpose of our W_V W_O. Raises ValueError if pattern and
-    stream have different lengths (Elhage et al. 2021, "Attention Heads as Information Movement").
+    Raises ValueError if pattern and stream have different lengths. (Elhage et al. 2021, "Attention
+    Heads as Information Movement": A x W_V W_O in our row vectors.)
     """
-    if pattern.shape[-1] != resid.shape[-2]:
-        raise ValueError(
-            f"a pattern over {pattern.shape[-1]} keys cannot read {resid.shape[-2]} positions: use one prompt"
-        )
-    return pattern @ (resid @ W_V) @ W_O
+    n_keys, n_pos = pattern.shape[-1], resid.shape[-2]
+    if n_keys != n_pos:
+        raise ValueError(f"a pattern over {n_keys} keys cannot read {n_pos} positions: use one prompt")
+    values = resid @ W_V
+    return pattern @ values @ W_O
+
+
+def layer_output(
+    pattern: Float[Tensor, "head query key"],
+    resid: Float[Tensor, "pos d_model"],
+    W_V: Float[Tensor, "head d_model d_head"],
+    W_O: Float[Tensor, "head d_head d_model"],
+) -> Float[Tensor, "query d_model"]:
+    """What a layer adds to the residual stream: the sum of what each of its heads would add alone.
+
+    Every head reads the same `resid` (Elhage et al. 2021, "Attention Heads are Independent and
+    Additive").
+    """
+    heads = range(len(pattern))
+    outputs = [head_output(pattern[head], resid, W_V[head], W_O[head]) for head in heads]
+    return sum(outputs)
 
 
 def virtual_pattern(
     first: Float[Tensor, "*batch pos key"], second: Float[Tensor, "*batch query pos"]
 ) -> Float[Tensor, "*batch query key"]:
-    """Where a virtual head looks: the later head's pattern read through the earlier head's, A2 A1; rows sum to 1.
+    """Where a virtual head looks: the later head's pattern, read through the earlier head's.
 
-    Raises ValueError for patterns of different lengths (Elhage et al. 2021, "Two-Layer Attention-Only Transformers").
+    Rows sum to 1. Raises ValueError for patterns of different lengths (Elhage et al. 2021,
+    "Two-Layer Attention-Only Transformers": A2 A1, the later head on the left).
     """
-    if first.shape[-2] != second.shape[-1]:
-        raise ValueError(f"patterns of {first.shape[-2]} and {second.shape[-1]} positions: use two of one prompt")
+    n_first, n_second = first.shape[-2], second.shape[-1]
+    if n_first != n_second:
+        raise ValueError(f"patterns of {n_first} and {n_second} positions: use two of one prompt")
     return second @ first
 
 
 def freeze(patterns: list[Float[Tensor, "batch head query key"]]) -> list[tuple[str, Callable]]:
-    """Hooks for `run_with_hooks` that force stored attention patterns, one tensor a layer, on a run.
+    """Hooks for `run_with_hooks` that force stored patterns on a run, one tensor for each layer.
 
-    One stored sequence serves a whole batch. Running raises ValueError where positions or heads do not fit
-    (Elhage et al. 2021, "One-Layer Attention-Only Transformers": freezing attention patterns).
+    One stored sequence serves a whole batch. Running raises ValueError where positions or heads
+    do not fit (Elhage et al. 2021, "One-Layer Attention-Only Transformers").
     """
 
     def force(pattern, hook):
         """The stored pattern of the hook's layer, in place of the one just computed."""
         stored = patterns[hook.layer()]
-        if stored.shape[1:] != pattern.shape[1:] or len(stored) not in (1, len(pattern)):
-            raise ValueError(f"{hook.name} is {list(pattern.shape)}, not {list(stored.shape)}: freeze the same prompt")
+        fits = stored.shape[1:] == pattern.shape[1:] and len(stored) in (1, len(pattern))
+        if not fits:
+            mine, theirs = list(pattern.shape), list(stored.shape)
+            raise ValueError(f"{hook.name} is {mine}, not {theirs}: freeze the same prompt")
         return stored.expand_as(pattern)
 
     return [(f"blocks.{layer}.attn.hook_pattern", force) for layer in range(len(patterns))]
 
 
-def path_expansion(model, tokens: Int[Tensor, "batch pos"]) -> dict[str, Float[Tensor, "batch pos d_vocab"]]:
-    """The model's logits as a sum over paths: "direct", each head ("0:3"), each chain of heads ("0:3 → 1:5").
+def path_expansion(
+    model, tokens: Int[Tensor, "batch pos"]
+) -> dict[str, Float[Tensor, "batch pos d_vocab"]]:  # fmt: skip
+    """The model's logits as a sum over paths: "direct", heads such as "0:3", chains of heads.
 
-    Exact, in logits: (n_heads + 1) ** n_layers paths. Patterns are those of the model's own run. A chain is the paper's
-    virtual head, see 06 (Elhage et al. 2021, "Path Expansion Trick").
+    A chain is called "0:3 → 1:5", and is the paper's virtual head. Exact, in logits: there are
+    (n_heads + 1) ** n_layers paths. Patterns are those of the model's own run (Elhage et al. 2021,
+    "Path Expansion Trick").
     """
-    cache = model.run_with_cache(tokens)[1]
-    reached = {"direct": cache["hook_embed"]}
+    _, cache = model.run_with_cache(tokens)
+    streams = {"direct": cache["hook_embed"]}
     for layer in range(model.cfg.n_layers):
-        pattern, earlier = cache[f"blocks.{layer}.attn.hook_pattern"], list(reached.items())
+        earlier = list(streams.items())
         for head in range(model.cfg.n_heads):
-            for path, resid in earlier:
+            pattern = cache["pattern", layer][:, head]
+            W_V, W_O = model.W_V[layer, head], model.W_O[layer, head]
+            for path, stream in earlier:
                 name = f"{layer}:{head}" if path == "direct" else f"{path} → {layer}:{head}"
-                reached[name] = head_output(pattern[:, head], resid, model.W_V[layer, head], model.W_O[layer, head])
-    return {path: resid @ model.W_U for path, resid in reached.items()}
+                streams[name] = head_output(pattern, stream, W_V, W_O)
+    return {path: stream @ model.W_U for path, stream in streams.items()}
 
 
 def attention_score_terms(

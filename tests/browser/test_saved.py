@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import driving
+from regenerate import regenerate
 
 KINDS = ("Attention", "Circuit", "Logit", "Composition")
 SOURCES = [
@@ -40,11 +41,25 @@ def test_a_notebook_that_jupyterlab_saves_keeps_its_explorers(context, page, lab
     assert outside == []
 
 
-def test_the_course_as_it_ships_shows_tables_until_it_is_trusted_and_explorers_then(context, page, lab):
-    name = "00_start_here"
+def test_a_notebook_just_opened_shows_pictures_until_it_is_trusted_and_explorers_then(context, page, lab):
+    name = lab.write("shipped", *SOURCES)
+    regenerate(lab.root / f"{name}.ipynb")
     driving.open_notebook(page, lab, name)
-    page.wait_for_selector(".wt table >> nth=0")
-    assert page.locator(".wt-token").count() == 0
+    pictures = page.locator(".jp-OutputArea img")
+    pictures.nth(3).wait_for()
+    assert all(width > 300 for width in pictures.evaluate_all("all => all.map(image => image.naturalWidth)"))
+    assert len(set(pictures.evaluate_all("all => all.map(image => image.alt)"))) == 4
+    assert page.locator(".wt > p:first-child").nth(3).inner_text().startswith("This is a still picture of the")
+    assert page.locator(".wt-token, .jp-OutputArea script").count() == 0
+    table = page.locator(".wt table").first
+    assert not table.is_visible()
+    for theme in ("dark", "light"):
+        driving.set_theme(page, theme)
+        assert driving.axe_violations(page, ".jp-OutputArea-output") == []
+        driving.keep_picture(page, f"untrusted_{theme}")
+    page.locator(".wt summary").first.click()
+    assert table.is_visible()
+    driving.keep_picture(page, "untrusted_tables")
     own = {f"JUPYTER_{kind}_DIR": str(lab.root.parent / kind.lower()) for kind in ("CONFIG", "DATA", "RUNTIME")}
     command = [sys.executable, "-m", "jupyter", "trust", str(lab.root / f"{name}.ipynb")]
     subprocess.run(command, env=os.environ | own, check=True)
@@ -54,5 +69,18 @@ def test_the_course_as_it_ships_shows_tables_until_it_is_trusted_and_explorers_t
     again.wait_for_selector(".wt-token >> nth=3")
     again.hover(".wt-token >> nth=3")
     again.wait_for_selector(".wt-body[data-query='3']")
+    assert again.locator(".wt img").count() == 0
     assert outside == []
+    driving.keep_picture(again, "trusted")
     driving.close(again)
+
+
+def test_trusting_the_notebook_that_is_open_brings_its_explorers_alive(page, lab):
+    name = lab.write("asked", SOURCES[0])
+    regenerate(lab.root / f"{name}.ipynb")
+    driving.open_notebook(page, lab, name)
+    page.locator(".jp-OutputArea img").wait_for()
+    page.evaluate("() => void jupyterapp.commands.execute('notebook:trust')")
+    page.click(".jp-Dialog .jp-mod-accept")
+    page.wait_for_selector(".wt-token >> nth=3")
+    assert page.locator(".wt img").count() == 0

@@ -160,13 +160,31 @@ def test_explorers_are_alive_on_the_page(site_url, open_page):
     said = explorer.locator(".wt-say").inner_text()
     explorer.locator(".wt-head").nth(4).click()
     assert explorer.locator(".wt-say").inner_text() != said
+    assert page.locator(".wt img, .wt summary").count() == 0
     assert (heard.outside, heard.errors) == ([], [])
 
 
-def test_explorers_are_tables_where_scripts_are_not_run(site_url, open_page):
-    page, _ = open_page(f"{site_url}/notebooks/00_start_here.html", site_url, PHONE, java_script_enabled=False)
-    assert page.locator(".wt table").first.is_visible()
-    assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
+def look_at_the_picture(page, name):
+    """Where scripts are not run, the first explorer is a picture with a sentence above, and tables that unfold below."""
+    explorer = page.locator(".wt").first
+    picture, table = explorer.locator("img"), explorer.locator("table").first
+    assert "Run All Cells" in explorer.locator("p").first.inner_text()
+    assert len(picture.get_attribute("alt").split()) > 20
+    assert picture.is_visible()
+    assert picture.bounding_box()["width"] > 300
+    assert not table.is_visible()
+    explorer.scroll_into_view_if_needed()
+    driving.keep_picture(page, f"{name}_picture")
+    explorer.locator("summary").click()
+    assert table.is_visible()
+    driving.keep_picture(page, f"{name}_tables")
+
+
+@pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
+def test_explorers_are_pictures_over_folded_tables_where_scripts_are_not_run(site_url, open_page, viewport):
+    page, _ = open_page(f"{site_url}/notebooks/00_start_here.html", site_url, viewport, java_script_enabled=False)
+    look_at_the_picture(page, f"site_without_scripts_{viewport['width']}")
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= viewport["width"]
 
 
 def test_formulas_are_drawn(open_page):
@@ -191,3 +209,5 @@ def test_an_exported_notebook_opens_from_the_disk(open_page, tmp_path):
     assert page.locator(".jp-RenderedImage img").first.is_visible()
     assert (heard.outside, heard.errors) == ([], [])
     driving.keep_picture(page, "site_exported")
+    plain, _ = open_page((tmp_path / "00.html").as_uri(), "file:", java_script_enabled=False)
+    look_at_the_picture(plain, "site_exported_without_scripts")

@@ -37,7 +37,8 @@ def verdict(label: str, attempt: Any) -> Verdict:
     cases = exercise.cases()
     answers = answers_to(attempt, cases)
     if isinstance(answers, Verdict):
-        return answers
+        named = next((sentence for part, sentence in exercise.crashes.items() if part in answers.sentence), None)
+        return Verdict(WRONG, named) if named else answers
     if exercise.judge is not None:
         complaints = [exercise.judge(answer, *case) for answer, case in zip(answers, cases)]
         found = next((complaint for complaint in complaints if complaint), None)
@@ -60,7 +61,9 @@ def answers_to(attempt: Any, cases: list[tuple]) -> list[Any] | Verdict:
             return Verdict(NOT_ATTEMPTED, "not attempted yet")
         except Exception as error:
             reason = (str(error).splitlines() or [""])[0]
-            return Verdict(WRONG, f"your code stopped with {type(error).__name__}: {reason}")
+            lost = "must match the size of tensor" in reason  # what a sum without keepdim leads to
+            hint = "; if you divided by a sum over an axis, it has to keep that axis: keepdim=True" if lost else ""
+            return Verdict(WRONG, f"your code stopped with {type(error).__name__}: {reason}{hint}")
         if answer is ... or (answer is None and not callable(attempt)):
             return Verdict(NOT_ATTEMPTED, "not attempted yet")
         if answer is None:
@@ -91,10 +94,10 @@ def as_tensor(answer: Any) -> Tensor:
 
 
 def same(mine: Tensor, right: Tensor) -> bool:
-    """Equal in shape, and in value to what float32 arithmetic in another order leaves equal."""
+    """Equal in shape, and in value to what float32 arithmetic in another order leaves equal; nan where the other is nan."""
     finite = right[right.isfinite()]
     scale = finite.abs().max().clamp_min(1e-3).item() if finite.numel() else 1.0
-    return mine.shape == right.shape and torch.allclose(mine, right, rtol=1e-4, atol=2e-5 * scale)
+    return mine.shape == right.shape and torch.allclose(mine, right, rtol=1e-4, atol=2e-5 * scale, equal_nan=True)
 
 
 def likely_mistake(mine: Tensor, right: Tensor) -> str | None:
@@ -102,6 +105,10 @@ def likely_mistake(mine: Tensor, right: Tensor) -> str | None:
     if mine.shape != right.shape:
         if mine.ndim >= 2 and same(mine.transpose(-1, -2), right):
             return f"transposed: your shape is {list(mine.shape)}, it should be {list(right.shape)}"
+        if same(mine.squeeze(), right.squeeze()):
+            return f"the values are right, but there is an axis of length 1 too many or too few: your shape is {list(mine.shape)}, it should be {list(right.shape)}"
+        if mine.ndim < right.ndim and (axes := averaged(mine, right)):
+            return f"that is the {axes[0]} over axis {axes[1]}: one value for each entry is asked for, in the shape {list(right.shape)}"
         return f"wrong shape: yours is {list(mine.shape)}, it should be {list(right.shape)}"
     if mine.isnan().any():
         return "your answer holds nan: was something divided by zero, or an infinity subtracted from another?"
@@ -121,6 +128,15 @@ def likely_mistake(mine: Tensor, right: Tensor) -> str | None:
         ahead_right, behind_mine = (x.narrow(axis, 0, size - 1) for x in (right, mine))
         if size > 2 and (same(ahead, ahead_right) or same(behind_mine, behind)):
             return f"off by one along axis {axis}: did you count <BOS>?"
+    return None
+
+
+def averaged(mine: Tensor, right: Tensor) -> tuple[str, int] | None:
+    """Whether an answer is the mean or the sum of the right one over an axis, and which."""
+    for axis in range(right.ndim):
+        for name, over in (("mean", right.mean(axis)), ("sum", right.sum(axis))):
+            if same(mine, over):
+                return name, axis
     return None
 
 

@@ -92,23 +92,6 @@ def head_pairs(
     return ax
 
 
-def spectra(
-    lines: Float[Tensor, "line index"], bands: Mapping[str, tuple[Tensor, Tensor]], *, strongest: int, name: str,
-    label: str, ax: Axes | None = None,
-) -> Axes:  # fmt: skip
-    """Falling curves, a faint line each and one of them in bold, over bands from (low, high) of each baseline."""
-    ax = ax or plt.subplots(figsize=(4, 3), layout="constrained")[1]
-    index = range(1, lines.shape[1] + 1)
-    thin = ax.plot(index, lines.T, color="tab:blue", linewidth=0.4, alpha=0.5)
-    thin[0].set_label(f"each of the {len(lines)} wires")
-    for (which, (low, high)), colour in zip(bands.items(), ("tab:orange", "none")):
-        ax.fill_between(index, low, high, facecolor=colour, edgecolor="black", linestyle=":", alpha=0.7, label=which)
-    ax.plot(index, lines[strongest], color="tab:blue", linewidth=2, label=name)
-    ax.set(xlabel="index of the singular value", ylabel=label)
-    ax.legend(fontsize=7)
-    return ax
-
-
 def side_by_side(patterns: Float[Tensor, "head query key"], titles: Sequence[str], tokens: Sequence[str]) -> list[Axes]:
     """Attention patterns of one prompt in a row, each under its title; the tokens label rows and columns."""
     fig, axes = plt.subplots(
@@ -195,24 +178,6 @@ def head_scatter(
     return ax
 
 
-def two_shares(
-    across: Float[Tensor, " direction"], up: Float[Tensor, " direction"], *, label: str, x: str, y: str,
-    colour: str = "tab:blue", ax: Axes | None = None,
-) -> Axes:  # fmt: skip
-    """A point for each direction: how much one matrix uses it against how much another does, on equal log scales."""
-    ax = ax or plt.subplots(figsize=(4, 4), layout="constrained")[1]
-    ax.scatter(across, up, s=8, label=label, color=colour)
-    ax.axline((1, 1), (2, 2), color="grey", linestyle="--", linewidth=0.8)
-    ticks = (0.1, 0.3, 1, 3, 10, 30, 100)
-    for set_scale, axis in ((ax.set_xscale, ax.xaxis), (ax.set_yscale, ax.yaxis)):
-        set_scale("log")
-        axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
-        axis.set_ticks([], minor=True)
-    ax.set(xlabel=x, ylabel=y)
-    ax.legend(fontsize=8)
-    return ax
-
-
 def curves(
     lines: Mapping[str, Float[Tensor, " index"]], *, x: str, y: str,
     colours: Sequence[str] = ("C0", "C1", "C2", "C3", "C4", "C5"), ax: Axes | None = None,
@@ -223,4 +188,16 @@ def curves(
         ax.plot(range(1, len(values) + 1), values, style, color=colour, label=name)
     ax.set(xlabel=x, ylabel=y)
     ax.legend(fontsize=8)
+    return ax
+
+
+def along_text(
+    lines: Mapping[str, Float[Tensor, " point"]], positions: Sequence[int], *, y: str, ax: Axes | None = None
+) -> Axes:
+    """One labelled curve each over positions in a text, with a dot at each point; names stand at the right."""
+    ax = ax or plt.subplots(figsize=(7, 3), layout="constrained")[1]
+    for name, values in lines.items():
+        ax.plot(positions, values, marker=".", label=name)
+    ax.set(xlabel="position in the text (tokens)", ylabel=y)
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return ax

@@ -1,4 +1,4 @@
-"""Skip-trigrams `source … destination → out`, in the weights and in runs; and a one-layer model as a lookup table."""
+"""Skip-trigrams `source … destination → out`: their strength in the weights, their effect in runs, and the verdict."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from walkthrough.circuits import ov_circuit, qk_circuit
-from walkthrough.models import check_head, head_weights
+from walkthrough.models import check_head
 from walkthrough.searches import relative_to
 
 
@@ -49,16 +49,29 @@ ROWS = (  # "paper": of its tables; "adapted": said with tokens that we have; "l
     SkipTrigram("height", "_", ("width",), "lab"),
 )
 ABSENT = ("rb", "wb", "tqdm", ").__", '"%', "**)", "tf", "QtWidgets", "pygame")  # in the paper's rows, no token of ours
-SCORES = "token_token", "token_pos", "pos_token", "pos_pos"  # a head's tables of attention scores: query, then key
+
+
+def skip_trigram_score(
+    qk, ov, source: int, destination: int, outs: list[int]
+) -> Float[Tensor, ""]:  # fmt: skip
+    """What a head adds to the logits of outs if it can look at nothing but source and <BOS>.
+
+    `qk` and `ov` are the head's circuits. Attention to the source is the sigmoid of its QK entry
+    less that of <BOS> (token 0), positions left out. It is multiplied by the mean OV entry of the
+    outs, less the mean of the source's row. In logits (Elhage et al. 2021, "Skip-Trigrams").
+    """
+    log_odds = qk.A[destination] @ (qk.B[:, source] - qk.B[:, 0])
+    attention = log_odds.sigmoid()
+    logits = ov.A[source] @ ov.B
+    return attention * (logits[outs].mean() - logits.mean())
 
 
 def strengths(
     model, source: Int[Tensor, " pair"], destination: Int[Tensor, " pair"], outs: Int[Tensor, "choice out"]
 ) -> Float[Tensor, "head pair choice"]:
-    """What each head of a one-layer model adds to outs, in logits, if it can look at nothing but source and <BOS>.
+    """The `skip_trigram_score` of each head of a one-layer model, for many pairs and many choices of outs at once.
 
-    sigmoid(QK of source - QK of <BOS>), without positions, times OV, averaged over a choice of outs, less its row's
-    mean. Raises ValueError for a model with no layer (Elhage et al. 2021, "Interpretation as Skip-Trigrams").
+    Raises ValueError for a model with no layer (Elhage et al. 2021, "Interpretation as Skip-Trigrams").
     """
     check_head(model, 0)
     added = []
@@ -71,42 +84,50 @@ def strengths(
 
 
 class Weighed(NamedTuple):
-    """The strongest head, its strength and that of all heads together, and the shares of random tokens as strong."""
+    """The strongest head, its score and that of all heads together, and the shares of random tokens that score as high.
+
+    Each share has one part of the skip-trigram replaced: the source, the destination, or the outs.
+    """
 
     head: int
-    strength: float
+    score: float
     all_heads: float
     p_source: float
+    p_destination: float
     p_out: float
 
 
 def weigh(
     model, source: int, destination: int, outs: list[int], pool: Int[Tensor, " choice"], seed: int = 0
 ) -> Weighed:
-    """A skip-trigram's strength in its best head, against the best heads of others with tokens of `pool` put in.
+    """A skip-trigram's score in its best head, against the best heads of others with tokens of `pool` put in.
 
-    `p_source` is the share of sources, itself included, that are as strong for the same destination and outs; `p_out`
-    that of outs, in random sets of the same size. Each is in its own best head, so there is nothing to correct for.
+    A share counts the skip-trigram itself. Outs are replaced by random sets of the same size. Each is in its own best
+    head, so there is nothing to correct for.
     """
     generator = torch.Generator().manual_seed(seed)
-    sources = torch.cat([torch.tensor([source]), pool[pool != source]])
+    sources, destinations = (torch.cat([torch.tensor([part]), pool[pool != part]]) for part in (source, destination))
     shuffled = torch.stack([pool[torch.randperm(len(pool), generator=generator)] for _ in outs], -1)
-    by_source = strengths(model, sources, torch.full_like(sources, destination), torch.tensor([outs]))[:, :, 0]
-    choices = torch.cat([torch.tensor([outs]), shuffled[(shuffled != torch.tensor(outs)).any(-1)]])
-    by_out = strengths(model, sources[:1], torch.tensor([destination]), choices)[:, 0]
-    p_source, p_out = ((best >= best[0] - 1e-6).float().mean().item() for best in (by_source.amax(0), by_out.amax(0)))
-    own = by_source[:, 0]
-    return Weighed(own.argmax().item(), own.max().item(), own.sum().item(), p_source, p_out)
+    own = torch.tensor([outs])
+    choices = torch.cat([own, shuffled[(shuffled != own).any(-1)]])
+    by_source = strengths(model, sources, torch.full_like(sources, destination), own)[:, :, 0]
+    by_destination = strengths(model, torch.full_like(destinations, source), destinations, own)[:, :, 0]
+    by_out = strengths(model, sources[:1], destinations[:1], choices)[:, 0]
+    best = [scores.amax(0) for scores in (by_source, by_destination, by_out)]
+    shares = [(scores >= scores[0] - 1e-6).float().mean().item() for scores in best]
+    scores = by_source[:, 0]
+    return Weighed(scores.argmax().item(), scores.max().item(), scores.sum().item(), *shares)
 
 
 def with_and_without(
-    model, source: int, destination: int, windows: Int[Tensor, "window pos"], pool: Int[Tensor, " choice"],
-    n_contexts: int = 200, length: int = 32, seed: int = 0,
+    model, source: int, destination: int | Int[Tensor, " context"], windows: Int[Tensor, "window pos"],
+    pool: Int[Tensor, " choice"], n_contexts: int = 200, length: int = 32, seed: int = 0,
 ) -> Float[Tensor, "2 context d_vocab"]:  # fmt: skip
     """Log-probabilities in nats after the destination, with the source 3 to 20 tokens before it, and without it.
 
-    Each context is the start of another window that lacks the source; its last token is made the destination, and an
-    earlier one the source, or, without it, a random token of `pool`. Raises ValueError for too few windows.
+    Each context is the start of another window that lacks the source; its last token is made the destination (one for
+    all, or one for each), and an earlier one the source, or, without it, a random token of `pool`. Raises ValueError
+    for too few windows.
     """
     prompts = windows[(windows[:, :length] != source).all(1), :length].long()
     if len(prompts) < n_contexts or not 21 < length <= windows.shape[1]:
@@ -126,66 +147,85 @@ def with_and_without(
     return torch.stack(log_probs)
 
 
+def rise(
+    with_source: Float[Tensor, "context d_vocab"],
+    without: Float[Tensor, "context d_vocab"],
+    outs: list[int],
+) -> Float[Tensor, " context"]:
+    """By how many nats log P(one of outs) is higher with the source than without it.
+
+    The inputs are log-probabilities. The probability of "one of outs" is the sum of theirs.
+    """
+    return with_source[:, outs].logsumexp(-1) - without[:, outs].logsumexp(-1)
+
+
 def effect(
-    model, source: int, destination: int, outs: list[int], windows: Int[Tensor, "window pos"],
-    pool: Int[Tensor, " choice"], n_contexts: int = 200, length: int = 32, seed: int = 0,
+    model, source: int, destination: int | Int[Tensor, " context"], outs: list[int],
+    windows: Int[Tensor, "window pos"], pool: Int[Tensor, " choice"], n_contexts: int = 200, length: int = 32,
+    seed: int = 0,
 ) -> Float[Tensor, " context"]:  # fmt: skip
-    """By how many nats the source, more than a random token of `pool`, raises log p(one of outs) at the destination.
+    """By how many nats the source, more than a random token of `pool`, raises log P(one of outs) at the destination.
 
-    Contexts, and what is raised, are as in `with_and_without`.
+    Contexts are as in `with_and_without`.
     """
-    with_it, without = with_and_without(model, source, destination, windows, pool, n_contexts, length, seed)
-    return with_it[:, outs].logsumexp(-1) - without[:, outs].logsumexp(-1)
+    return rise(*with_and_without(model, source, destination, windows, pool, n_contexts, length, seed), outs)
 
 
-def verdict(weighed: Weighed, effects: Float[Tensor, " context"]) -> str:
-    """In the weights: at most 1 random token in 20 is as strong. In runs: 9 times in 10 the source beats a random one."""
-    weights, runs = max(weighed.p_source, weighed.p_out) <= 0.05, (effects > 0).double().mean().item() >= 0.9
-    return {(1, 1): "found", (1, 0): "weights only", (0, 1): "behaviour only", (0, 0): "not found"}[weights, runs]
+def effect_elsewhere(
+    model, source: int, destination: int, outs: list[int], windows: Int[Tensor, "window pos"],
+    pool: Int[Tensor, " choice"], n_contexts: int = 200, n_destinations: int = 10, seed: int = 0,
+) -> Float[Tensor, "destination context"]:  # fmt: skip
+    """The same effect in the same contexts, with random tokens of `pool` put in the destination's place.
 
-
-def copying_table(
-    model, words: Int[Tensor, " word"], destinations: Int[Tensor, " destination"], k: int
-) -> list[tuple[int, int, list[int], list[int]]]:
-    """The k words whose own OV entry stands out most in its row: source, head, 4 keenest destinations, 4 highest outs."""
-    rows = [ov.A[words] @ ov.B for ov in (ov_circuit(model, 0, head) for head in range(model.cfg.n_heads))]
-    own = torch.stack([(row.gather(1, words[:, None])[:, 0] - row.mean(1)) / row.std(1) for row in rows])
-    table = []
-    for word in own.amax(0).argsort(descending=True)[:k].tolist():
-        head = own[:, word].argmax().item()
-        qk = relative_to(qk_circuit(model, 0, head))
-        keenest = destinations[(qk.A[destinations] @ qk.B[:, words[word]]).topk(4).indices]
-        table.append((words[word].item(), head, keenest.tolist(), rows[head][word].topk(4).indices.tolist()))
-    return table
-
-
-def split_words(tokenizer) -> list[tuple[int, int, int]]:
-    """Words that are one token after a space and two without: ids of " word", of its first half, and of the rest."""
-    vocab = sorted(tokenizer.get_vocab().items())  # in which Ġ is a space
-    words = [(token, text[1:]) for text, token in vocab if text[0] == "Ġ" and text[1:].isascii() and text[1:].isalpha()]
-    pieces = [(token, *tokenizer.encode(text, add_special_tokens=False)) for token, text in words]
-    return [word for word in pieces if len(word) == 3]
-
-
-def head_tables(model, head: int) -> dict[str, Tensor]:
-    """All of one head written out: the four tables of SCORES, divided by √d_head, and "logits", [d_vocab d_vocab]."""
-    W_Q, W_K, _, _ = head_weights(model, 0, head)
-    sides = {"token": model.W_E, "pos": model.W_pos}
-    scores = {f"{q}_{k}": sides[q] @ W_Q @ (sides[k] @ W_K).T / model.cfg.d_head**0.5 for q in sides for k in sides}
-    return scores | {"logits": ov_circuit(model, 0, head).AB}
-
-
-def look_up(
-    tables: dict[str, Tensor], tokens: Int[Tensor, "batch pos"], using: tuple[str, ...] = SCORES, hard: bool = False
-) -> Float[Tensor, "batch pos d_vocab"]:
-    """The logits that one head adds, by indexing its tables: exact if all are used, beside the direct (W_E W_U)[tokens].
-
-    `using` names the tables of scores that count; if `hard`, a query reads only the token that it attends to most.
+    Each of `n_destinations` tokens takes its share of the contexts. Raises ValueError if they cannot share equally.
     """
-    pos = torch.arange(tokens.shape[1])
-    query, key = {"token": tokens[:, :, None], "pos": pos[:, None]}, {"token": tokens[:, None], "pos": pos[None]}
-    scores = torch.zeros(*tokens.shape, len(pos)).masked_fill(pos > pos[:, None], -torch.inf)
-    for name, (of_query, of_key) in ((name, name.split("_")) for name in using):
-        scores = scores + tables[name][query[of_query], key[of_key]]
-    pattern = torch.eye(len(pos)).to(scores)[scores.argmax(-1)] if hard else scores.softmax(-1)
-    return pattern @ tables["logits"][tokens]
+    if n_contexts % n_destinations:
+        raise ValueError(f"{n_contexts} contexts cannot be shared by {n_destinations} destinations: take a multiple")
+    others = pool[(pool != destination) & (pool != source)]
+    chosen = others[torch.randperm(len(others), generator=torch.Generator().manual_seed(seed))[:n_destinations]]
+    each = n_contexts // n_destinations
+    effects = effect(model, source, chosen.repeat_interleave(each), outs, windows, pool, n_contexts, seed=seed)
+    return effects.view(n_destinations, each)
+
+
+class Tested(NamedTuple):
+    """A skip-trigram in the weights; its effect in each context; and the effect at random destinations instead."""
+
+    weighed: Weighed
+    effects: Float[Tensor, " context"]
+    elsewhere: Float[Tensor, "destination context"]
+
+    @property
+    def contexts_won(self) -> float:
+        """In what share of contexts the source beats a random token."""
+        return (self.effects > 0).double().mean().item()
+
+    @property
+    def destinations_won(self) -> float:
+        """Which share of the random destinations is beaten: a smaller mean effect, in the same contexts."""
+        here = self.effects.view_as(self.elsewhere).mean(1)
+        return (here > self.elsewhere.mean(1)).double().mean().item()
+
+    @property
+    def verdict(self) -> str:
+        """ "found" if weights and runs both say so; else "weights only", "runs only" or "not found".
+
+        Weights: at most 1 random token in 20 does as well, in each of the three parts. Runs: the source beats a random
+        token in 9 contexts of 10, and the destination beats 9 random destinations of 10.
+        """
+        weights = max(self.weighed.p_source, self.weighed.p_destination, self.weighed.p_out) <= 0.05
+        runs = min(self.contexts_won, self.destinations_won) >= 0.9
+        return {(1, 1): "found", (1, 0): "weights only", (0, 1): "runs only", (0, 0): "not found"}[weights, runs]
+
+
+def examine(
+    model, source: int, destination: int, outs: list[int], windows: Int[Tensor, "window pos"],
+    pool: Int[Tensor, " choice"], n_contexts: int = 200,
+) -> Tested:  # fmt: skip
+    """A skip-trigram in the weights and in runs, each beside the same with its parts replaced by tokens of `pool`."""
+    ids = source, destination, outs
+    return Tested(
+        weigh(model, *ids, pool),
+        effect(model, *ids, windows, pool, n_contexts),
+        effect_elsewhere(model, *ids, windows, pool, n_contexts),
+    )

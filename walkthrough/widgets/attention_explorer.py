@@ -8,7 +8,7 @@ import torch
 from matplotlib.axes import Axes
 
 from walkthrough import figures
-from walkthrough.widgets.explorer import Explorer, prompt_tokens, shown, table, the_model, within
+from walkthrough.widgets.explorer import Explorer, excerpt, prompt_tokens, quoted, shown, table, the_model, within
 
 
 class AttentionExplorer(Explorer):
@@ -20,6 +20,7 @@ class AttentionExplorer(Explorer):
     """
 
     name = "Attention explorer"
+    shows = "where each head looks from the token under the pointer"
     script = "attention.js"
 
     def __init__(self, models: Any, prompts: str | Sequence[str], **view: Any) -> None:
@@ -79,15 +80,32 @@ class AttentionExplorer(Explorer):
 
     def still(self) -> list[Axes]:
         """The same as a still figure: the chosen head of the chosen layers, of the prompt that is shown."""
-        prompt = self.shown_prompt()
-        record = self.data["prompts"][prompt]
-        n = len(record["layers"])
-        layers = within(self.view.get("layer"), n), within(self.view.get("beside"), n, -1)
-        patterns, titles = [], []
-        for layer in layers:
+        chosen, tokens = self.chosen(), self.data["prompts"][self.shown_prompt()]["tokens"]
+        every = 1 + len(tokens) // 32  # more labels than that would overlap
+        labels = [token if pos % every == 0 else "" for pos, token in enumerate(tokens)]
+        return figures.basics.side_by_side(torch.stack(list(chosen.values())), list(chosen), labels)
+
+    def chosen(self) -> dict[str, torch.Tensor]:
+        """The patterns [query key] of the chosen head in the chosen layers, by the title of each."""
+        prompt, found = self.shown_prompt(), {}
+        layers = self.data["prompts"][prompt]["layers"]
+        for layer in within(self.view.get("layer"), len(layers)), within(self.view.get("beside"), len(layers), -1):
             if layer >= 0:
                 of_heads = self.pattern(prompt, layer)
                 head = within(self.view.get("head"), len(of_heads))
-                patterns.append(of_heads[head])
-                titles.append(f"{record['layers'][layer]['name']}, head {head}")
-        return figures.basics.side_by_side(torch.stack(patterns), titles, record["tokens"])
+                found[f"{layers[layer]['name']}, head {head}"] = of_heads[head]
+        return found
+
+    def described(self) -> str:
+        """Where each pattern of the still figure looks from the chosen token, or from the last."""
+        prompt, chosen = self.shown_prompt(), self.chosen()
+        tokens = self.data["prompts"][prompt]["tokens"]
+        query = within(self.view.get("query"), len(tokens), len(tokens) - 1)
+        read = []
+        for title, pattern in chosen.items():
+            share, key = pattern[query].max(-1)
+            read.append(f"{title} attends most to {quoted(tokens[key])}: {share:.2f}")
+        return (
+            f"Heat map of attention in {' and in '.join(chosen)}, on the prompt {excerpt(prompt)}: rows look, columns are "
+            f"looked at. From {quoted(tokens[query])}, at position {query}, {', and '.join(read)}."
+        )

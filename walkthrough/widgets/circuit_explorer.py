@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from walkthrough import figures
 from walkthrough.circuits import centred, ov_circuit, qk_circuit
 from walkthrough.searches import relative_to
-from walkthrough.widgets.explorer import Explorer, named, prompt_tokens, shown, table, the_model, within
+from walkthrough.widgets.explorer import Explorer, named, prompt_tokens, quoted, shown, table, the_model, within
 
 TOP = 20  # destinations and outputs of a head that is enlarged; the page shows the first 5 of the others
 STORED = 16  # different tokens of a prompt that are stored; the kernel is asked for the rest
@@ -32,6 +32,7 @@ class CircuitExplorer(Explorer):
     """
 
     name = "Circuit explorer"
+    shows = "which tokens each head has look for a token, and what it raises once that is looked at"
     script = "circuits.js"
 
     def __init__(self, model: Any, prompts: str | Sequence[str], tokens: Sequence[str] = (), **view: Any) -> None:
@@ -106,18 +107,34 @@ class CircuitExplorer(Explorer):
 
     def still(self) -> list[Axes]:
         """The same as a still figure: the chosen token in the enlarged head, or the layer's first."""
-        shown_prompt = self.shown_prompt()
-        prompt = self.data["prompts"][shown_prompt]
-        source = self.view.get("token") or prompt["tokens"][:2][-1]
+        source, head, looking, raised = self.chosen()
+        axes = figures.circuits.ranked({"log-odds against <BOS>": looking, "logits above their mean": raised})
+        source = figures.basics.visible([source])[0]
+        axes[0].set_title(f"{head}: look for {source}")
+        axes[1].set_title(f"raised by {source}")
+        return axes
+
+    def chosen(self) -> tuple[str, str, tuple[torch.Tensor, list[str]], tuple[torch.Tensor, list[str]]]:
+        """The chosen token and head; values and names of the tokens that look for it most, and of those it raises most."""
+        prompt = self.shown_prompt()
+        source = self.view.get("token") or self.data["prompts"][prompt]["tokens"][:2][-1]
         layer = within(self.view.get("layer"), self.model.cfg.n_layers)
         head = within(self.view.get("head"), self.model.cfg.n_heads)
         found = self.entries([self.token(source)]).popitem()[1][layer][head]
-        names = [[self.names[token] for token in found[which]] for which in (0, 2)]
-        values = [torch.tensor(found[which]) / 100 for which in (1, 3)]
-        axes = figures.circuits.ranked({
-            "log-odds against <BOS>": (values[0], names[0]), "logits above their mean": (values[1], names[1]),
-        })  # fmt: skip
-        source = figures.basics.visible([source])[0]
-        axes[0].set_title(f"head {layer}:{head}: look for {source}")
-        axes[1].set_title(f"raised by {source}")
-        return axes
+        looking, raised = [
+            (torch.tensor(hundredths) / 100, [self.names[token] for token in tokens])
+            for tokens, hundredths in (found[:2], found[2:])
+        ]
+        return source, f"head {layer}:{head}", looking, raised
+
+    def described(self) -> str:
+        """The token that looks most for the chosen one, and the one that it raises most."""
+        source, head, (log_odds, destinations), (logits, outputs) = self.chosen()
+        left = "no token looks for it more than <BOS> does"
+        if destinations:
+            first = f"{quoted(destinations[0])}, {log_odds[0]:.2f} log-odds against <BOS>"
+            left = f"the tokens that look for it most, first {first}"
+        return (
+            f"Two bar charts for the token {quoted(source)} in {head}. Left, {left}. Right, the tokens that it raises "
+            f"most, first {quoted(outputs[0])}, {logits[0]:.2f} logits above the mean."
+        )

@@ -35,6 +35,7 @@ class CompositionExplorer(Explorer):
     """
 
     name = "Composition explorer"
+    shows = "which heads read what earlier heads wrote, as query, key or value"
     script = "composition.js"
 
     def __init__(self, model: Any, prompts: str | Sequence[str], **view: Any) -> None:
@@ -173,3 +174,16 @@ class CompositionExplorer(Explorer):
             ax.set_title(f"{kind}-composition")
         fig.colorbar(axes[2].images[0], ax=axes, label="score minus 1/√d_model", shrink=0.7)
         return axes
+
+    def described(self) -> str:
+        """The pair of heads with the highest score in the still figure."""
+        self.shown_prompt()
+        pair = within(self.view.get("pair"), len(self.data["layers"]))
+        scores, (a, b) = torch.tensor(self.data["scores"][pair]), self.data["layers"][pair]
+        kind, first, second = torch.unravel_index(scores.argmax(), scores.shape)
+        times = scores.max() / self.data["baseline"]
+        return (
+            f"Three heat maps of composition scores, by Q, K and V: rows are the heads of layer {a}, which write, columns "
+            f"the heads of layer {b}, which read. The highest is the {'QKV'[kind]}-composition of {a}:{first} with "
+            f"{b}:{second}: {scores.max():.3f}, which is {times:.2f} times that of unrelated heads."
+        )

@@ -3,14 +3,20 @@
 import base64
 import hashlib
 import html
+import io
 import json
+import textwrap
+import warnings
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import anywidget
+import matplotlib.pyplot as plt
 import traitlets
+from matplotlib.axes import Axes
+from PIL import Image
 from torch import Tensor
 
 from walkthrough import models
@@ -23,6 +29,12 @@ SHARED = (STATIC / "explorer.js").read_text("utf-8")
 START = """const place = document.querySelector("[data-explorer=" + {id} + "]:not([data-taken])");
 place.dataset.taken = "";
 explore({{ model: stored(JSON.parse(place.nextElementSibling.textContent)), el: place }}, draw, {name});"""
+HOW = (
+    "This is a still picture of the {name}, which shows {shows}. To bring it alive in JupyterLab, run the notebook "
+    "(Run › Run All Cells), or trust it (Trust Notebook in the command palette). On the course's site it needs no kernel, "
+    "only scripts."
+)
+DPI, CSS_DPI = 144, 96  # a picture has more pixels than places on the page: screens of today show them
 
 
 def pack(data: dict[str, Any]) -> str:
@@ -45,6 +57,16 @@ def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -
 def shown(tokens: Sequence[str]) -> list[str]:
     """Tokens with spaces and line breaks to be seen."""
     return [token.replace(r"\$", "$") for token in visible(tokens)]
+
+
+def quoted(token: str) -> str:
+    """A token in quotation marks, for a sentence."""
+    return f"“{shown([token])[0]}”"
+
+
+def excerpt(prompt: str) -> str:
+    """A prompt's first words in quotation marks, for a sentence."""
+    return f"“{textwrap.shorten(prompt, 60, placeholder=' …')}”"
 
 
 def the_model(model: Any) -> Any:
@@ -93,6 +115,7 @@ class Explorer(anywidget.AnyWidget):
     """
 
     name: ClassVar[str]  # for screen readers
+    shows: ClassVar[str]  # after "This is a still picture of the …, which shows"
     script: ClassVar[str]  # in static/
     packed = traitlets.Unicode().tag(sync=True)
     view = traitlets.Dict().tag(sync=True)
@@ -159,11 +182,41 @@ class Explorer(anywidget.AnyWidget):
         """The first prompt's tables, for where no script runs."""
         raise NotImplementedError
 
+    def still(self) -> Axes | list[Axes]:
+        """What is chosen as a still figure; ValueError if nothing is shown."""
+        raise NotImplementedError
+
+    def described(self) -> str:
+        """What is to be seen in the still figure, in a sentence or two, for whoever does not see it."""
+        raise NotImplementedError
+
+    def picture(self) -> str:
+        """The still figure as an image in HTML, whatever the reader's settings of matplotlib; no figure stays open."""
+        drawn, small = io.BytesIO(), io.BytesIO()
+        with plt.style.context("default"), plt.ioff(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")  # a prompt may have letters that the font has not
+            axes = self.still()
+            figure = (axes if isinstance(axes, Axes) else axes[0]).figure
+            figure.savefig(drawn, format="png", dpi=DPI, bbox_inches="tight")
+            plt.close(figure)
+        image = Image.open(drawn).convert("RGB").quantize()  # 256 colours are enough, and take a third of the room
+        image.save(small, "png", optimize=True)
+        source = f"data:image/png;base64,{base64.b64encode(small.getvalue()).decode()}"
+        alt, width = html.escape(self.described()), image.width * CSS_DPI // DPI
+        return f'<img src="{source}" width="{width}" alt="{alt}"><p aria-hidden="true"><em>{alt}</em></p>'
+
+    def inside(self) -> str:
+        """What stands where no script runs: a sentence, the picture, and the tables folded below it; or what is wrong."""
+        if "error" in self.data:
+            return html.escape(self.data["error"])
+        how = html.escape(HOW.format(name=self.name.lower(), shows=self.shows), quote=False)
+        return f"<p>{how}</p>{self.picture()}<details><summary>The same as tables</summary>{self.tables()}</details>"
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.data.get('error') or ', '.join(map(repr, self.data['prompts']))})"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The widget, and the same alive without a kernel, over plain tables that are all that is left without scripts."""
+        """The widget, and the same alive without a kernel, over a picture and tables for where scripts are not run."""
         data, metadata = super()._repr_mimebundle_(**kwargs)
         return {**data, "text/plain": repr(self), "text/html": self.page()}, metadata
 
@@ -172,9 +225,8 @@ class Explorer(anywidget.AnyWidget):
         state = json.dumps({"packed": self.packed, "view": self.view}).replace("<", "\\u003c")
         id = f"wt-{hashlib.sha256((self.name + repr(self)).encode()).hexdigest()[:10]}"
         start = START.format(id=json.dumps(id), name=json.dumps(self.name))
-        inside = html.escape(self.data["error"]) if "error" in self.data else self.tables()
         return (
-            f'<style>{CSS}</style><div data-explorer="{id}"><div class="wt">{inside}</div></div>'
+            f'<style>{CSS}</style><div data-explorer="{id}"><div class="wt">{self.inside()}</div></div>'
             f'<script type="application/json" id="{id}-state">{state}</script>'
             f'<script type="module">\n{self._script}\n{start}\n</script>'
         )

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from walkthrough import figures
 from walkthrough.attribution import first_layer, path_names, path_sources
-from walkthrough.widgets.explorer import Explorer, prompt_tokens, shown, table, the_model, within
+from walkthrough.widgets.explorer import Explorer, excerpt, prompt_tokens, quoted, shown, table, the_model, within
 
 LIKELY, LARGEST = 5, 12  # predictions of each position; bars that are shown, and whose sources are stored
 STORED = 50_000  # numbers stored for a prompt, as positions from its last one backwards: about 60 kB
@@ -39,6 +39,7 @@ class LogitExplorer(Explorer):
     """
 
     name = "Logit explorer"
+    shows = "what the model expects after each token, and the paths that put it there"
     script = "logits.js"
 
     def __init__(self, model: Any, prompts: str | Sequence[str], **view: Any) -> None:
@@ -145,15 +146,32 @@ class LogitExplorer(Explorer):
 
     def still(self) -> Axes:
         """The same as a still figure: the largest paths to the chosen prediction, at the chosen position."""
-        view, prompt = self.view, self.shown_prompt()
-        above = bool(view.get("above", True))
-        tokens, predicted = (self.data["prompts"][prompt][which] for which in ("tokens", "predicted"))
-        last = len(tokens) - 1
-        position = within(view.get("position"), last + 1, last) if view.get("of", prompt) == prompt else last
-        target = within(view.get("target"), LIKELY if position == last else LIKELY + 1)
-        names, values = self.largest(prompt, position, target, "above" if above else "raw")
-        after, word = figures.basics.visible([tokens[position], predicted[position][target]])
-        ax = figures.basics.contributions(torch.tensor(values), names, label="logits" + ", above the mean" * above)
+        prompt, position, target, way = self.chosen()
+        record = self.data["prompts"][prompt]
+        names, values = self.largest(prompt, position, target, way)
+        after, word = figures.basics.visible([record["tokens"][position], record["predicted"][position][target]])
+        label = "logits" + ", above the mean" * (way == "above")
+        ax = figures.basics.contributions(torch.tensor(values), names, label=label)
         ax.figure.set_size_inches(8, 4)
         ax.set(xlabel="path (layer:head)", title=f"paths to {word} after {after}, at position {position}")
         return ax
+
+    def chosen(self) -> tuple[str, int, int, str]:
+        """The prompt, position, prediction and way of counting that are shown."""
+        view, prompt = self.view, self.shown_prompt()
+        last = len(self.data["prompts"][prompt]["tokens"]) - 1
+        position = within(view.get("position"), last + 1, last) if view.get("of", prompt) == prompt else last
+        target = within(view.get("target"), LIKELY if position == last else LIKELY + 1)
+        return prompt, position, target, "above" if view.get("above", True) else "raw"
+
+    def described(self) -> str:
+        """The probability of the chosen prediction, and the largest path to it."""
+        prompt, position, target, way = self.chosen()
+        record = self.data["prompts"][prompt]
+        names, values = self.largest(prompt, position, target, way)
+        word, after = quoted(record["predicted"][position][target]), quoted(record["tokens"][position])
+        return (
+            f"Bar chart of the largest paths to the logit of {word} after {after}, at position {position} of the prompt "
+            f"{excerpt(prompt)}, where its probability is {record['probability'][position][target]:.2f}. The largest path, "
+            f"{names[0]}, gives {values[0]:+.2f} logits{', above the mean' * (way == 'above')}."
+        )
