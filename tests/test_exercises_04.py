@@ -81,6 +81,23 @@ def changed(path, change):
     return attempt
 
 
+def within_a_layer(model, tokens):
+    """Each head also reads what the heads before it in its own layer wrote."""
+    streams, pattern = {"direct": model.W_E[tokens]}, model.run_with_cache(tokens)[1]["pattern", 0]
+    for head in range(model.cfg.n_heads):
+        for path, stream in list(streams.items()):
+            name = f"0:{head}" if path == "direct" else f"{path} → 0:{head}"
+            streams[name] = paths.head_output(pattern[:, head], stream, model.W_V[0, head], model.W_O[0, head])
+    return {path: stream @ model.W_U for path, stream in streams.items()}
+
+
+def while_looping(model, tokens):
+    streams = {"direct": model.W_E[tokens]}
+    for path, stream in streams.items():
+        streams[path + "0"] = stream
+    return streams
+
+
 def renamed(rename):
     return lambda *case: {rename(path): term for path, term in right_paths(*case).items()}
 
@@ -89,7 +106,7 @@ GENERIC = [
     *(("4.1", mistake, sentence) for sentence, mistake in PATH_MISTAKES.items() if "text" not in sentence),
     ("4.1", lambda *case: list(right_paths(*case).values()), "return a dict"),
     ("4.1", lambda *case: right_paths(*case).keys(), "return a dict"),
-    ("4.1", renamed(lambda path: path.replace(" → ", "->")), "12 of 25 paths are missing"[3:]),
+    ("4.1", renamed(lambda path: path.replace(" → ", "->")), "of 25 paths are missing"),
     ("4.1", renamed(lambda path: path.replace(":", ".")), "yours has '0.0' instead"),
     ("4.1", renamed(lambda path: tuple(map(int, path.split(":"))) if path[1:2] == ":" and len(path) == 3 else path),
      'the text "0:3"'),
@@ -101,6 +118,8 @@ GENERIC = [
     ("4.1", changed("0:2", lambda term: term[0]), 'the shape of "0:2" is [5, 64]'),
     ("4.1", changed("direct", lambda term: term[..., :32]), "is W_U missing?"),
     ("4.1", changed("direct", lambda term: 3.0), '"direct" should be a tensor'),
+    ("4.1", within_a_layer, '"0:0 → 0:1" is no path: heads of one layer'),
+    ("4.1", while_looping, "new paths went into the dict that a loop was going through"),
     ("4.1", lambda model, tokens: model.W_V[tokens], "your code stopped with IndexError"),
     ("4.2", lambda *case: -right_qk(*case), "the sign is flipped"),
     ("4.2", lambda *case: 3 * right_qk(*case), "constant factor 3"),

@@ -9,6 +9,9 @@ from torch import Tensor
 
 Terms = dict[str, Tensor]
 ARROW = " → "
+GROWING = (
+    "new paths went into the dict that a loop was going through: loop over list(streams.items()) of before the layer"
+)
 
 
 def small_models() -> list[tuple]:
@@ -127,6 +130,8 @@ def expanded(answer: Any, model, tokens: Tensor) -> str | None:
 def wrong_names(answer: dict, right: Terms) -> str | None:
     """Which paths have no name, or a name of their own."""
     known = ", ".join(f'"{path}"' for path in ("direct", "0:3", "0:3 → 1:5"))
+    if path := next((path for path in answer if twice_in_a_layer(path)), None):
+        return f'"{path}" is no path: heads of one layer all read the stream as it was before the layer, not each other'
     if missing := [path for path in right if path not in answer]:
         other = [path for path in answer if path not in right]
         instead = f"; yours has {other[0]!r} instead" if other else ""
@@ -134,6 +139,12 @@ def wrong_names(answer: dict, right: Terms) -> str | None:
     if extra := [path for path in answer if path not in right]:
         return f"there is no path {extra[0]!r} in this model: names are {known}"
     return None
+
+
+def twice_in_a_layer(path: Any) -> bool:
+    """Whether a chain goes through two heads of the same layer."""
+    layers = [head.split(":")[0] for head in str(path).split(ARROW)]
+    return len(set(layers)) < len(layers)
 
 
 def wrong_values(answer: dict, right: Terms, model) -> str:

@@ -35,7 +35,7 @@ def slow_score(qk, ov, source: int, destination: int, outs: list[int]) -> float:
     return to_source / (to_source + to_bos) * raised
 
 
-def attention(qk, source: int, destination: int, *, bos: float = 1) -> Tensor:
+def attention(qk, source: int, destination: int, *, bos: int = 1) -> Tensor:
     """The share that goes to the source."""
     return (qk.AB[destination, source] - bos * qk.AB[destination, 0]).sigmoid()
 
