@@ -93,7 +93,7 @@ GENERIC = [
     ("7.1", lambda *case: right_matching(*case).roll(1), "off by one"),
     ("7.2", lambda *case: [-x for x in right_corner(*case)], "the sign is flipped"),
     ("7.2", lambda *case: right_corner(*case)[0], "wrong shape"),
-    ("7.3", lambda *case: right_change(*case)[:, None], "wrong shape"),
+    ("7.3", lambda *case: right_change(*case)[:, None], "axis of length 1"),
     ("7.3", lambda m, t, h: right_change(m, t, (5, 0)), "there is no layer 5"),
     ("7.4", copier, "it copies from a fixed distance"),
     ("7.4", after("matches itself"), "the earlier copy of the present token, not at the token after it"),

@@ -99,7 +99,7 @@ def test_a_figure_is_described_in_its_cell_and_its_caption_is_not_read_twice():
     caption = new_output("display_data", {"text/html": f"{export.CAPTION}x</p>"})
     notebook = new_notebook(cells=[new_code_cell("f()", outputs=[figure, caption]), new_code_cell("1")])
     described = export.with_described_figures(notebook)
-    assert described.cells[0].metadata == {"mystnb": {"image": {"alt": alt, "classes": ["wt-drawing"]}}}
+    assert described.cells[0].metadata == {"mystnb": {"image": {"alt": alt, "classes": "wt-drawing"}}}
     assert described.cells[0].outputs[1].data["text/html"] == '<p class="wt-caption" aria-hidden="true">x</p>'
     assert notebook.cells[0].metadata == described.cells[1].metadata == {}
     text, _ = get_exporter("offline")().from_notebook_node(notebook)

@@ -33,9 +33,10 @@ def row_kl(counts: Int[Tensor, "first second"], log_probs: Float[Tensor, "first 
     """
     if counts.shape != log_probs.shape:
         raise ValueError("counts and log_probs must be tables of the same shape")
-    counted = conditional(counts)
-    terms = counted * (counted.log() - log_probs)
-    return torch.where(counts > 0, terms, 0).sum(1)
+    seen, counted = counts > 0, conditional(counts)
+    terms = torch.zeros_like(counted)
+    terms[seen] = counted[seen] * (counted[seen].log() - log_probs[seen])
+    return terms.sum(1)
 
 
 def loss_on_counts(counts: Int[Tensor, "first second"], log_probs: Float[Tensor, "first second"]) -> Float[Tensor, ""]:
@@ -45,8 +46,8 @@ def loss_on_counts(counts: Int[Tensor, "first second"], log_probs: Float[Tensor,
     """
     if counts.shape != log_probs.shape or counts.sum() == 0:
         raise ValueError("give two tables of the same shape, with at least one pair counted")
-    terms = -counts * log_probs.double()
-    return torch.where(counts > 0, terms, 0).sum() / counts.sum()
+    seen = counts > 0
+    return -(counts[seen] * log_probs[seen].double()).sum() / counts.sum()
 
 
 def smoothed(counts: Int[Tensor, "first second"], strength: int) -> Float[Tensor, "first second"]:

@@ -66,7 +66,7 @@ def with_described_figures(notebook: NotebookNode) -> NotebookNode:
         for output in cell.get("outputs", []):
             said = output.get("metadata", {}).get("image/png", {})
             if "alt" in said:
-                image = {"alt": said["alt"]} | ({"classes": ["wt-drawing"]} if said.get("drawing") else {})
+                image = {"alt": said["alt"]} | ({"classes": "wt-drawing"} if said.get("drawing") else {})
                 cell.metadata["mystnb"] = {"image": image}
             if "".join(page := output.get("data", {}).get("text/html", "")).startswith(CAPTION):
                 output.data["text/html"] = "".join(page).replace(CAPTION, CAPTION[:-1] + ' aria-hidden="true">')

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
+import numpy as np
 from jaxtyping import Complex, Float
 from matplotlib.axes import Axes
 from torch import Tensor
@@ -41,20 +42,27 @@ def lines_and_dots(
 
 
 def effects(
-    rows: Mapping[str, tuple[Float[Tensor, " context"], Float[Tensor, " context"]]], groups: Sequence[str], *, x: str,
-    control: str, colours: Sequence[str] = ("tab:blue", "tab:orange", "tab:red", "tab:purple"), ax: Axes | None = None,
+    rows: Mapping[str, Sequence[Float[Tensor, " _context"]]], groups: Sequence[str], *, x: str, controls: Sequence[str],
+    colours: Sequence[str] = ("tab:blue", "tab:orange", "tab:red", "tab:purple"), ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
-    """Mean and standard deviation of each row's effect, in its group's colour, and below it in grey of its control."""
-    ax = ax or plt.subplots(figsize=(8, 0.5 + 0.28 * len(rows)), layout="constrained")[1]
+    """Mean and standard deviation of each row's effect, in its group's colour, and below it, in greys, of its controls.
+
+    A row holds the effect's values, then those of each control in the order of their names.
+    """
+    ax = ax or plt.subplots(figsize=(8, 0.8 + 0.34 * len(rows)), layout="constrained")[1]
     colour = dict(zip(dict.fromkeys(groups), colours))
-    for y, (group, (effect, wrong)) in enumerate(zip(groups, rows.values())):
+    for y, (group, (effect, *others)) in enumerate(zip(groups, rows.values())):
         ax.errorbar(effect.mean(), y, xerr=effect.std(), fmt="o", color=colour[group], label=group)
-        ax.errorbar(wrong.mean(), y + 0.3, xerr=wrong.std(), fmt=".", color="silver", elinewidth=1, label=control)
+        for n, (control, values, mark, grey) in enumerate(zip(controls, others, ("s", "d"), ("silver", "dimgrey"))):
+            place = y + 0.22 * (n + 1)
+            ax.errorbar(
+                values.mean(), place, xerr=values.std(), fmt=mark, markersize=4, color=grey, elinewidth=1, label=control
+            )
     handles, labels = ax.get_legend_handles_labels()
-    ax.legend(*zip(*((handles[labels.index(name)], name) for name in (*colour, control))), loc="lower right")
+    ax.legend(*zip(*((handles[labels.index(name)], name) for name in (*colour, *controls))), loc="lower right")
     ax.set_yticks(range(len(rows)), list(rows), family="monospace", fontsize=8)
     ax.axvline(0, color="grey", linewidth=0.8)
-    ax.set(xlabel=x, ylim=(len(rows) - 0.3, -0.7))
+    ax.set(xlabel=x, ylim=(len(rows) - 0.2, -0.7))
     return ax
 
 
@@ -76,6 +84,32 @@ def before_and_after(
     ax.set(xscale="log", xlabel=x, ylim=(len(rows) - 0.5, -0.5))
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncol=len(groups) + bool(hollow))
     return ax
+
+
+def excerpts(
+    panels: Mapping[str, Float[Tensor, "row column"]], rows: Sequence[Sequence[str]], columns: Sequence[Sequence[str]], *,
+    axes_names: Sequence[tuple[str, str]],
+) -> list[Axes]:  # fmt: skip
+    """A panel for each title: a small piece of a table as a heat map, with its numbers; red above zero, blue below.
+
+    `rows`, `columns` and `axes_names` (of the columns, of the rows) hold an entry for each panel, all on one scale.
+    """
+    limit = max(float(values.abs().max()) for values in panels.values())
+    widths = [len(names) for names in columns]
+    size = 1.6 * len(panels) + 0.62 * sum(widths), 1.7 + 0.42 * max(len(names) for names in rows)
+    _, grid = plt.subplots(
+        1, len(panels), figsize=size, layout="constrained", squeeze=False, gridspec_kw={"width_ratios": widths}
+    )
+    for ax, (title, values), down, across, (x, y) in zip(grid.flat, panels.items(), rows, columns, axes_names):
+        ax.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
+        label_tokens(ax, across, down)
+        for (row, column), value in zip(np.ndindex(*values.shape), values.flatten().tolist()):
+            dark = abs(value) > 0.6 * limit
+            ax.text(
+                column, row, f"{value:.1f}", ha="center", va="center", fontsize=8, color="white" if dark else "black"
+            )
+        ax.set(title=title, xlabel=x, ylabel=y)
+    return list(grid.flat)
 
 
 def eigenvalues(panels: Mapping[str, Complex[Tensor, " index"]]) -> list[Axes]:

@@ -42,14 +42,15 @@ def rank(table: Float[Tensor, "row column"], column: Int[Tensor, " row"]) -> Int
 
 
 def copied_in_pieces(
-    model, head: int, whole: Int[Tensor, " word"], first: Int[Tensor, " word"], rest: Int[Tensor, " word"]
-) -> Bool[Tensor, " word"]:
+    model, head: int, whole: Int[Tensor, " word"], first: Int[Tensor, " word"], rest: Int[Tensor, " word"],
+    n_outs: int = 20, n_destinations: int = 100,
+) -> Bool[Tensor, " word"]:  # fmt: skip
     """For which words a head's tables say [ab] … [a] → [b]: `whole` is ab, `first` a, and `rest` b.
 
-    Those whose 20 highest outs hold b, and whose 100 keenest destinations hold a (Elhage et al. 2021, "Copying /
+    Those whose `n_outs` highest outs hold b, and whose `n_destinations` keenest destinations hold a (Elhage et al. 2021, "Copying /
     Primitive In-Context Learning": words that are split in two without their space).
     """
     ov, qk = ov_circuit(model, 0, head), relative_to(qk_circuit(model, 0, head))
     raised = ov.A[whole] @ ov.B
     keen = (qk.A @ qk.B[:, whole]).T
-    return (rank(raised, rest) < 20) & (rank(keen, first) < 100)
+    return (rank(raised, rest) < n_outs) & (rank(keen, first) < n_destinations)
