@@ -52,7 +52,8 @@ def prepare(app: Sphinx, page: str, source: list[str]) -> None:
 def formula(writer, node) -> None:
     """Write a formula as MathML, and not also the LaTeX that is its text."""
     block = isinstance(node, nodes.math_block)
-    writer.body.append(export.mathml(node.astext(), block=block))
+    found = export.mathml(node.astext(), block=block)
+    writer.body.append(f'<div class="math">{found}</div>' if block else found)
     raise nodes.SkipNode
 
 

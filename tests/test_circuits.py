@@ -7,15 +7,15 @@ from jaxtyping import TypeCheckError
 from walkthrough import models
 from walkthrough.circuits import (
     ov_circuit,
-    principal_cosines,
     qk_circuit,
     random_rotation,
     random_rotation_about,
+    rotated_weights,
     virtual_weights,
     visible_share,
     wire_strength,
 )  # fmt: skip
-from walkthrough.paths import direct_path, layer_parts, path_expansion, stream_parts
+from walkthrough.paths import attention_pattern, direct_path, head_output, layer_parts, path_expansion, stream_parts
 
 
 @pytest.fixture(scope="module")
@@ -139,50 +139,22 @@ def test_the_visible_share_is_that_of_the_projection():
     torch.testing.assert_close(visible_share(W_in.T, W_in), torch.ones(3).double())
 
 
-def test_overlap_is_the_visible_share_of_the_directions_of_the_other_space():
-    first, second = noise(9, 3), noise(9, 4, seed=1)
-    shares = visible_share(torch.linalg.qr(first).Q.T, second)
-    torch.testing.assert_close(shares.mean(), principal_cosines(first, second).square().mean())
-
-
-@pytest.mark.parametrize(("d_model", "write", "read"), [(9, 3, 3), (9, 2, 4), (5, 3, 4)])
-def test_principal_cosines_come_from_projections_too(d_model, write, read):
-    """Projecting on one space and then the other shrinks each principal direction by its squared cosine."""
-    first, second = noise(d_model, write), noise(d_model, read, seed=1)
-    both = first @ torch.linalg.pinv(first) @ second @ torch.linalg.pinv(second)
-    squares = torch.linalg.eigvals(both).real.sort(descending=True).values[: min(write, read)]
-    torch.testing.assert_close(principal_cosines(first, second), squares.clamp(0, 1).sqrt())
-
-
-def test_principal_cosines_do_not_depend_on_the_bases():
-    first, second = noise(8, 3), noise(8, 3, seed=1)
-    cosines = principal_cosines(first @ noise(3, 3, seed=2), second @ noise(3, 3, seed=3))
-    torch.testing.assert_close(cosines, principal_cosines(first, second))
-
-
-def test_principal_cosines_of_planes_that_share_a_line():
-    first = torch.tensor([[1.0, 1.0], [0.0, 5.0], [0.0, 0.0]])  # the x-y plane
-    second = torch.tensor([[2.0, 0.0], [0.0, 3.0], [0.0, 3.0]])  # x, and halfway between y and z
-    torch.testing.assert_close(principal_cosines(first, second), torch.tensor([1.0, 0.5**0.5]))
-
-
-def test_principal_cosines_take_every_pair():
-    first, second = noise(2, 1, 6, 2), noise(1, 3, 6, 2, seed=1)
-    cosines = principal_cosines(first, second)
-    assert cosines.shape == (2, 3, 2)
-    torch.testing.assert_close(cosines[1, 2], principal_cosines(first[1, 0], second[0, 2]))
-
-
-@pytest.mark.parametrize("columns", [noise(6, 1) @ noise(1, 2), noise(2, 3), torch.zeros(6, 2).double()])
-def test_columns_that_are_no_basis_are_refused(columns):
-    with pytest.raises(ValueError, match="not independent"):
-        principal_cosines(columns, noise(len(columns), 1, seed=2))
-
-
 def test_random_spaces_overlap_by_their_share_of_the_whole():
     spaces = torch.stack([random_rotation(24, seed)[:, :6] for seed in range(300)])
-    overlap = principal_cosines(spaces[:150], spaces[150:]).square().mean(-1)
+    overlap = torch.stack([visible_share(one.T, other).mean() for one, other in zip(spaces[:150], spaces[150:])])
     assert abs(overlap.mean() - 6 / 24) < 4 * overlap.std() / 150**0.5
+
+
+def test_a_rotated_model_is_the_same_model(tiny):
+    model, tokens, logits, _ = tiny
+    weights = {name: getattr(model, name) for name in ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_U")}
+    rotated = rotated_weights(weights, random_rotation(model.cfg.d_model, seed=4))
+    resid = rotated["W_E"][tokens]
+    for W_Q, W_K, W_V, W_O in zip(*(rotated[name] for name in ("W_Q", "W_K", "W_V", "W_O"))):
+        patterns = [attention_pattern(resid, rotated["W_pos"], q, k) for q, k in zip(W_Q, W_K)]
+        resid = resid + sum(head_output(A, resid, v, o) for A, v, o in zip(patterns, W_V, W_O))
+    torch.testing.assert_close(resid @ rotated["W_U"], logits)
+    assert (rotated["W_E"] - model.W_E).abs().max() > 0.01
 
 
 def test_a_random_rotation_is_orthogonal_and_its_own():

@@ -2,9 +2,9 @@
 
 import torch
 
-from walkthrough import models
+from walkthrough import interventions, models
 from walkthrough.circuits import ov_circuit, qk_circuit
-from walkthrough.one_layer import copying
+from walkthrough.one_layer import copying, skip_trigrams
 
 POOL = torch.arange(1, 64)
 
@@ -52,3 +52,17 @@ def test_copied_in_pieces_by_loops():
         keener = sum(keen[other] > keen[first] for other in range(64))
         assert got == (better_outs < 30 and keener < 25)
     assert 0 < found.sum() < len(words)
+
+
+def test_copying_effect_is_the_effect_of_each_word_on_itself_in_a_changed_run():
+    model, generator = models.tiny(1, seed=5), torch.Generator().manual_seed(0)
+    windows = torch.randint(1, 64, (200, 32), generator=generator)
+    words, destinations = torch.tensor([5, 9]), torch.randint(1, 64, (12,), generator=generator)
+    silent = interventions.ablate(model, [(0, head) for head in range(4)])
+    for hooks in ([], silent):
+        got = copying.copying_effect(model, words, destinations, windows, POOL, hooks)
+        for word, mean in zip(words.tolist(), got):
+            with model.hooks(fwd_hooks=hooks):
+                effects = skip_trigrams.effect(model, word, destinations, [word], windows, POOL, 12)
+            torch.testing.assert_close(mean, effects.mean())
+    assert got.abs().max() < 1e-5  # without heads, an earlier token changes nothing

@@ -242,6 +242,15 @@ def test_composition_picks_out_the_port_that_reads_what_was_written(which):
     assert f"{which}-composition" in words(ax)
 
 
+def test_the_whole_way_of_a_virtual_head_is_picked_out():
+    ax = draw("composition", kind="V")
+    thick = [line(patch) for patch in ax.patches if isinstance(patch, FancyArrowPatch) and patch.get_linewidth() == 3]
+    streams = {text.get_text(): text.get_position()[0] for text in texts(ax)}
+    assert min(points[0, 0] for points in thick) == pytest.approx(streams["earlier position"])
+    assert max(points[-1, 0] for points in thick) == pytest.approx(streams["destination"], abs=0.2)
+    assert len(thick) == 6
+
+
 def test_a_table_and_its_factors_are_to_scale_and_counted():
     ax = draw("low_rank", rows=100, columns=200, rank=25, names=("$T$", "$a$", "$b$"))
     sizes = {name: extent(kind(ax, f"table [{name}]")[0]) for name in ("100 × 200", "100 × 25", "25 × 200")}
@@ -268,6 +277,7 @@ def test_each_layer_has_a_pattern_that_is_stored_and_one_that_is_forced(n_layers
     )
     assert sum(one.get_gid() == "snowflake" for one in ax.lines) == n_layers
     assert [int(n) for n in re.findall(r"layer (\d)", words(ax))] == (list(range(n_layers)) if n_layers > 1 else [])
+    assert words(ax).count("frozen") == words(ax).count("result not used") == n_layers
 
 
 def routes(ax):

@@ -312,7 +312,7 @@ def test_256_tokens_are_answered_fast_and_small(model):
 
 
 PLACES = {
-    "00_start_here": ["Attention", "Attention"],
+    "00_start_here": ["Attention"],
     "01_residual_stream": ["Logit"],
     "03_attention_heads": ["Attention"],
     "04_one_layer_skip_trigrams": ["Logit", "Circuit"],

@@ -1,6 +1,4 @@
-"""Figures of coordinates and subspaces show what they were given; the drawing of subspaces keeps its angle."""
-
-import math
+"""Figures of coordinates and wires show what they were given; the drawing of a subspace shows what is seen."""
 
 import matplotlib.pyplot as plt
 import pytest
@@ -27,37 +25,29 @@ def test_shares_of_coordinates_name_the_largest():
     assert own.get_ylim() == rotated.get_ylim()
 
 
-def test_shared_directions_lie_over_their_band():
-    lines = {"most": torch.tensor([0.9, 0.8, 0.7]), "least": torch.tensor([0.3, 0.2, 0.1])}
-    ax = figures.spaces.shared_directions(lines, (torch.tensor([0.5, 0.4, 0.3]), torch.tensor([0.6, 0.5, 0.4])))
-    assert [line.get_ydata().tolist() for line in ax.get_lines()] == [pytest.approx(x.tolist()) for x in lines.values()]
-    assert [line.get_xdata()[0] for line in ax.get_lines()] == [1, 1]
-    assert [text.get_text() for text in ax.get_legend().get_texts()][1:] == ["most", "least"]
-
-
-def test_two_shares_has_a_point_for_each_direction():
-    clouds = {
-        "random": (torch.ones(3), torch.ones(3)),
-        "W_E and W_U": (torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])),
+def test_every_large_share_is_named():
+    (ax,) = figures.spaces.coordinate_shares({"axes": torch.tensor([0.6, 0.04, 0.3, 0.06])}, y="share")
+    assert {text.get_text() for text in ax.texts} == {
+        "coordinate 0: 60.0%",
+        "coordinate 2: 30.0%",
+        "coordinate 3: 6.0%",
     }
-    ax = figures.spaces.two_shares(clouds, x="first", y="second")
-    assert [len(points.get_offsets()) for points in ax.collections] == [3, 2]
-    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
 
 
-@pytest.mark.parametrize("degrees", [20.0, 55.0, 80.0])
-def test_the_drawing_of_subspaces_has_a_plane_that_is_read_and_two_that_meet(degrees):
-    ax = figures.diagrams.subspaces(degrees=degrees)
-    planes = [patch for patch in ax.patches if patch.get_gid() == "plane"]
-    assert len(planes) == 3
-    wall = planes[2].get_xy()
-    angle = math.radians(degrees)
-    assert wall[2][1] - wall[1][1] == pytest.approx(1.35 * math.sin(angle) + 0.42 * 1.35 * math.cos(angle))
+def test_wires_are_drawn_above_chance_with_a_dot_for_those_like_random_ones():
+    tables = {"keys": torch.tensor([[0.1, 0.3], [0.2, 0.0]]), "values": torch.tensor([[0.2, 0.2], [0.1, 0.2]])}
+    within = {"keys": (0.15, 0.25), "values": (0.05, 0.15)}
+    axes = figures.spaces.wire_strengths(tables, chance=0.2, within=within)
+    assert [ax.get_title() for ax in axes] == ["keys", "values"]
+    for ax, table in zip(axes, tables.values()):
+        assert ax.images[0].get_array().tolist() == [pytest.approx(row) for row in (table - 0.2).tolist()]
+        assert ax.images[0].get_clim() == pytest.approx((-0.2, 0.2))
+    dots = [list(zip(*ax.lines[0].get_data())) for ax in axes]  # across: head that reads; down: head that writes
+    assert dots == [[(0, 1)], [(0, 1)]]
+
+
+def test_the_drawing_of_a_subspace_has_a_plane_that_is_read():
+    ax = figures.diagrams.subspaces()
+    assert [patch.get_gid() for patch in ax.patches].count("plane") == 1
     words = " ".join(text.get_text() for text in ax.texts)
     assert "not seen" in words
-    assert "second angle" in words
-
-
-def test_a_drawing_of_planes_that_nearly_coincide_is_refused():
-    with pytest.raises(ValueError, match="degrees would be hard to see"):
-        figures.diagrams.subspaces(degrees=5.0)

@@ -196,7 +196,7 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
     "training/__init__": {f"{W}.training.{part}" for part in ("checkpoints", "recipes", "trainer")},
     "training/__main__": {f"{W}.training"},
     "one_layer/skip_trigrams": {f"{W}.circuits", f"{W}.models", f"{W}.searches"},
-    "one_layer/copying": {f"{W}.circuits", f"{W}.searches"},
+    "one_layer/copying": {f"{W}.circuits", f"{W}.searches", f"{W}.one_layer.skip_trigrams"},
     "one_layer/lookup": {f"{W}.circuits", f"{W}.models"},
     "one_layer/bug_cost": {f"{W}.corpus", f"{W}.models"},
     "one_layer/bugs": {f"{W}.circuits", f"{W}.models", f"{W}.searches", f"{W}.one_layer.skip_trigrams"},

@@ -64,6 +64,16 @@ def test_tiny_depends_on_its_seed_alone():
     assert not torch.equal(first.W_Q, other.W_Q)
 
 
+def test_an_untrained_model_has_the_shipped_shape_and_weights_of_its_own_seed(two_layer):
+    first, again, other = (models.untrained(2, seed) for seed in (0, 0, 1))
+    assert {name: tuple(p.shape) for name, p in first.named_parameters()} == {
+        name: tuple(p.shape) for name, p in two_layer.named_parameters()
+    }
+    torch.testing.assert_close(first.W_E, again.W_E)
+    assert not torch.equal(first.W_E, other.W_E)
+    assert not torch.equal(first.W_E, two_layer.W_E)
+
+
 def test_bos_comes_first_unless_it_is_not_wanted(two_layer):
     assert two_layer.to_str_tokens("def f")[0] == models.BOS
     assert two_layer.to_tokens("def f")[0, 0] == 0

@@ -250,7 +250,7 @@ def test_formulas_are_mathml(pages):
     for path in NOTEBOOKS:
         text = "".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown")
         page = pages[f"notebooks/{path.stem}.html"].find("article")
-        assert len(page.find_all("math")) == len(re.findall(r"\$[^$]+\$", text)), path
+        assert len(page.find_all("math")) == len(re.findall(r"\$\$[^$]+\$\$|\$[^$]+\$", text)), path
     scripts = [tag["src"] for page in pages.values() for tag in page.select("script[src]")]
     assert scripts
     assert [src for src in scripts if re.search("mathjax|require|thebe|jquery", src, re.I)] == []

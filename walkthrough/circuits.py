@@ -46,18 +46,16 @@ def visible_share(
     return seen.square().sum(-1) / resid.square().sum(-1)
 
 
-def principal_cosines(
-    first: Float[Tensor, "*#batch d_model write"], second: Float[Tensor, "*#batch d_model read"]
-) -> Float[Tensor, "... angle"]:
-    """Cosines of the principal angles between the spaces that the columns of two matrices span, largest first.
+def rotated_weights(
+    weights: dict[str, Tensor], R: Float[Tensor, "d_model d_model"]
+) -> dict[str, Tensor]:  # fmt: skip
+    """The weights of the same model, for a stream in which every vector x has become x @ R.
 
-    Raises ValueError if the columns are not independent. (Elhage et al. 2021, "Subspaces and Residual Stream
-    Bandwidth", speaks of subspaces; the measure is Jordan's.)
+    `weights` holds W_E, W_pos, W_Q, W_K, W_V, W_O and W_U by these names. R is orthogonal.
     """
-    if any((torch.linalg.matrix_rank(columns) < columns.shape[-1]).any() for columns in (first, second)):
-        raise ValueError("the columns of a matrix are not independent: pass a basis, one column for each dimension")
-    first, second = torch.linalg.qr(first).Q, torch.linalg.qr(second).Q
-    return torch.linalg.svdvals(first.mT @ second).clamp(max=1.0)
+    write = {name: weights[name] @ R for name in ("W_E", "W_pos", "W_O")}
+    read = {name: R.T @ weights[name] for name in ("W_Q", "W_K", "W_V", "W_U")}
+    return write | read
 
 
 def random_rotation(size: int, seed: int) -> Float[Tensor, "{size} {size}"]:

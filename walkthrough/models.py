@@ -193,6 +193,11 @@ def tiny(n_layers: int, seed: int = 0) -> TransformerBridge:
     return bridge(PaperModel(config(n_layers, d_model=32, n_heads=4, n_ctx=32, d_vocab=64), seed), name="tiny")
 
 
+def untrained(n_layers: int, seed: int = 0) -> TransformerBridge:
+    """A model of the shipped ones' shape with random weights, as they are before training: a baseline."""
+    return bridge(PaperModel(config(n_layers), seed), name="untrained")
+
+
 def load_tokenizer(folder: Path = WEIGHTS) -> PreTrainedTokenizerFast:
     """The course's tokenizer: byte-level BPE, with `<BOS>` put first and standing in for every other special token."""
     return PreTrainedTokenizerFast(

@@ -135,11 +135,11 @@ def test_without_a_kernel(page, plain, model):
     assert outside == []
 
 
-def test_without_scripts_there_are_tables(chrome, plain):
+def test_without_scripts_there_are_tables_below_a_picture(chrome, plain):
     context = chrome.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(plain)
-    assert page.locator("table").count() == 3
+    assert page.locator(".wt img + p + details table").count() == 3
     assert page.locator("table >> nth=0 >> tr").count() == 1 + 11
     context.close()
 

@@ -215,10 +215,10 @@ def test_a_model_of_one_layer_has_no_virtual_heads_and_no_others(show):
     assert page.is_hidden(".wt-all")
 
 
-def test_without_scripts_there_are_tables(chrome, show, model):
+def test_without_scripts_there_are_tables_below_a_picture(chrome, show, model):
     context = chrome.new_context(java_script_enabled=False)
     page = show(widgets.LogitExplorer(model, PROMPTS), context.new_page())
-    assert page.locator("table").count() == 2
+    assert page.locator(".wt img + p + details table").count() == 2
     assert page.locator("table >> nth=1 >> tr").count() == 1 + 12 + 2
     context.close()
 

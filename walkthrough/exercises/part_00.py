@@ -27,11 +27,6 @@ def causal(scores: Tensor) -> Tensor:
     return scores.masked_fill(torch.ones(n_pos, n_pos).triu(1).bool(), -torch.inf).softmax(-1)
 
 
-def random_patterns() -> list[tuple[Tensor]]:
-    """Causal attention patterns of three heads on six tokens."""
-    return [(causal(torch.randn(3, 6, 6, generator=torch.Generator().manual_seed(2))),)]
-
-
 def batch_of_patterns() -> list[tuple[Tensor]]:
     """Causal attention patterns of three heads on four prompts of seven tokens."""
     return [(causal(torch.randn(4, 3, 7, 7, generator=torch.Generator().manual_seed(4))),)]
@@ -49,11 +44,6 @@ def logits_and_rows() -> list[tuple[Tensor, Tensor]]:
 def apply_to_each_unit_vector(W_V: Float[Tensor, "d_model d_head"], W_O: Float[Tensor, "d_head d_model"]) -> Tensor:
     """The matrix whose columns are what the head writes when it reads each unit vector of the stream."""
     return torch.stack([unit @ W_V @ W_O for unit in torch.eye(len(W_V))], dim=1)
-
-
-def bos_attention_one_by_one(pattern: Float[Tensor, "head query key"]) -> list[float]:
-    """For each head, the mean over the queries after the first of what they pay to position 0."""
-    return [sum(head[i, 0].item() for i in range(1, len(head))) / (len(head) - 1) for head in pattern]
 
 
 def previous_token_score_one_by_one(pattern: Float[Tensor, "batch head query key"]) -> list[float]:
@@ -136,40 +126,6 @@ EXERCISES: dict[str, Exercise] = {
         },
     ),
     "0.3": Exercise(
-        cases=random_patterns,
-        oracle=bos_attention_one_by_one,
-        mistakes={
-            "you counted <BOS> itself: its own query has nowhere else to look, so leave query 0 out": (
-                lambda pattern: pattern[:, :, 0].mean(-1)
-            ),
-            "query 0 is left out of the sum, but the mean is still over all queries: divide by one less": (
-                lambda pattern: pattern[:, 1:, 0].sum(-1) / pattern.shape[1]
-            ),
-            "transposed: that is what the first query pays; keys, which are looked at, are the last axis": (
-                lambda pattern: pattern[:, 0, 1:].mean(-1)
-            ),
-            "that is position 1: <BOS> is at position 0": lambda pattern: pattern[:, 1:, 1].mean(-1),
-            "that is head 0 alone: this pattern has no batch axis, its first axis is the heads": (
-                lambda pattern: pattern[0, 1:, 0].mean()
-            ),
-            "averaged over heads as well: one number for each head is asked for": (
-                lambda pattern: pattern[:, 1:, 0].mean()
-            ),
-            "that is one number for each query: average over the queries, not over the heads": (
-                lambda pattern: pattern[:, 1:, 0].mean(0)
-            ),
-            "that is one number for each head and query: average over the queries": (lambda pattern: pattern[:, 1:, 0]),
-            "that is the sum over queries: take the mean": lambda pattern: pattern[:, 1:, 0].sum(-1),
-            "that is what the last query alone pays: average over the queries": lambda pattern: pattern[:, -1, 0],
-            "that is the mean over all keys: keep only key 0, which is <BOS>": (
-                lambda pattern: pattern[:, 1:].mean((1, 2))
-            ),
-            "that is the share of queries that look at <BOS> most: average the attention itself": (
-                lambda pattern: (pattern[:, 1:].argmax(-1) == 0).double().mean(-1)
-            ),
-        },
-    ),
-    "0.4": Exercise(
         cases=batch_of_patterns,
         oracle=previous_token_score_one_by_one,
         mistakes={
@@ -211,7 +167,7 @@ EXERCISES: dict[str, Exercise] = {
             "dim1=-2, dim2=-1": lambda pattern: pattern.diagonal(offset=-1)[..., 1:].mean((0, -1)),
         },
     ),
-    "0.5": Exercise(
+    "0.4": Exercise(
         cases=logits_and_rows,
         oracle=losses_one_by_one,
         mistakes={

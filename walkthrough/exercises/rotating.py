@@ -1,103 +1,95 @@
-"""The judge of a rotated layer: which of its weights are wrong, and why."""
+"""The judge of a rotated model: which of its weights are wrong, and why."""
 
 import torch
 from torch import Tensor
 
 from walkthrough.exercises.summing import random_tensor
 
-
-def mlp_output(resid: Tensor, W_in: Tensor, b_in: Tensor, W_out: Tensor, b_out: Tensor) -> Tensor:
-    """What a layer of neurons adds to the stream."""
-    return (resid @ W_in + b_in).relu() @ W_out + b_out
-
-
-NAMES = ("W_in", "b_in", "W_out", "b_out")
-ROTATED_WRONGLY = {  # for each weight: what a slip makes of it, and what to say
-    "W_in": {
-        "W_in is not rotated: it reads the stream, so it must first rotate it back": lambda W, R: W,
-        "R is transposed on the reading side: W_in must first rotate the stream back, by R.T on its left":
-            lambda W, R: R @ W,
-        "R is on the wrong side of W_in: that would rotate the neurons, and relu would not survive it":
-            lambda W, R: W @ R,
-        "R.T is on the wrong side of W_in: that would rotate the neurons, and relu would not survive it":
-            lambda W, R: W @ R.T,
-        "W_in is rotated on both sides: neurons are not the stream, so leave their side as it is":
-            lambda W, R: R.T @ W @ R,
+WRITING, READING = ("W_E", "W_pos", "W_O"), ("W_Q", "W_K", "W_V", "W_U")
+NAMES = ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_U")
+POSITIONS = "it is added to what W_Q and W_K read, and these two now expect rotated vectors"
+WRITTEN = "what is written rotates like the stream, by R on the right"
+READ = "a matrix that reads must first rotate the stream back, by R.T on its left"
+SLIPS = {  # what a slip makes of a weight, and what to say of it
+    "writing": {
+        "not rotated, but what it writes has to be: multiply by R on the right": lambda W, R: W,
+        f"multiplied by R.T on the right, where R belongs: {WRITTEN}": lambda W, R: W @ R.T,
+        f"multiplied by R on the left, which is not the stream's side: {WRITTEN}": lambda W, R: R @ W,
+        f"multiplied by R.T on the left, as if it read: it writes, and {WRITTEN}": lambda W, R: R.T @ W,
+        f"rotated on both sides: {WRITTEN}, and the other side is not the stream's": lambda W, R: R.T @ W @ R,
     },
-    "b_in": {
-        "b_in was rotated: it is added to the neurons, which stay as they are": lambda b, R: b @ R,
-        "b_in was rotated, and by R.T: it is added to the neurons, which stay as they are": lambda b, R: b @ R.T,
+    "reading": {
+        f"not rotated: {READ}": lambda W, R: W,
+        f"multiplied by R on the left, where R.T belongs: {READ}": lambda W, R: R @ W,
+        f"multiplied by R on the right, as if it wrote: {READ}": lambda W, R: W @ R,
+        f"multiplied by R.T on the right, which is not the stream's side: {READ}": lambda W, R: W @ R.T,
+        f"rotated on both sides: {READ}, and the other side is not the stream's": lambda W, R: R.T @ W @ R,
     },
-    "W_out": {
-        "W_out is not rotated: it writes to the stream": lambda W, R: W,
-        "R is transposed on the writing side: what is written rotates like the stream, by R on the right of W_out":
-            lambda W, R: W @ R.T,
-        "R is on the wrong side of W_out: its left side holds neurons, and its right side the stream":
-            lambda W, R: R @ W,
-        "R.T is on the wrong side of W_out: its left side holds neurons, and its right side the stream":
-            lambda W, R: R.T @ W,
-        "W_out is rotated on both sides: neurons are not the stream, so leave their side as it is":
-            lambda W, R: R.T @ W @ R,
-    },
-    "b_out": {
-        "b_out is not rotated: it is added to the stream, as what W_out writes is": lambda b, R: b,
-        "R is transposed at b_out: it is added to the stream, and rotates like it, by R on its right":
-            lambda b, R: b @ R.T,
-    },
-}  # fmt: skip
+}
 
 
-def rotated_slowly(W_in: Tensor, b_in: Tensor, W_out: Tensor, b_out: Tensor, R: Tensor) -> tuple[Tensor, ...]:
-    """One neuron at a time: what it reads and what it writes are vectors of the stream."""
-    reads = torch.stack([neuron @ R for neuron in W_in.T], dim=1)
-    return reads, b_in, torch.stack([written @ R for written in W_out]), b_out @ R
+def rotated_slowly(weights: dict[str, Tensor], R: Tensor) -> dict[str, Tensor]:
+    """One vector of the stream at a time: rows of what writes, columns of what reads."""
+    turned = {}
+    for name in NAMES:
+        matrix = weights[name] if name in WRITING else weights[name].mT
+        vectors = matrix.reshape(-1, len(R))
+        rows = [[sum(x[i] * R[i, j] for i in range(len(R))).item() for j in range(len(R))] for x in vectors]
+        whole = torch.tensor(rows).view(matrix.shape)
+        turned[name] = whole if name in WRITING else whole.mT
+    return turned
 
 
-def judge_rotation(answer: object, *given: Tensor) -> str | None:
-    """What is wrong with the rotated weights: all that is, tensor by tensor; None if the layer does what it should."""
-    *old, R = given
-    if not isinstance(answer, (tuple, list)) or len(answer) != 4:
-        return "return four tensors: W_in, b_in, W_out and b_out, in this order"
-    for name, mine, was in zip(NAMES, answer, old):
-        if not isinstance(mine, Tensor):
-            return f"your {name} is not a tensor but of type {type(mine).__name__}"
-        if mine.shape != was.shape:
-            order = "; are the four in the order W_in, b_in, W_out, b_out?" if mine.ndim != was.ndim else ""
-            return f"wrong shape: your {name} is {list(mine.shape)}, it should be {list(was.shape)}{order}"
-    mine = [weight.detach().to(R) for weight in answer]
-    resid = random_tensor(20, len(R), seed=9)
-    if torch.allclose(mlp_output(resid @ R, *mine), mlp_output(resid, *old) @ R, atol=1e-4):
+def judge_rotation(answer: object, weights: dict[str, Tensor], R: Tensor) -> str | None:
+    """What is wrong with the rotated weights, in all of them; None if the model is the same on a rotated stream."""
+    if not isinstance(answer, dict):
+        return f"return a dictionary with the names {', '.join(NAMES)}, not a {type(answer).__name__}"
+    if missing := [name for name in NAMES if name not in answer]:
+        return f"your dictionary has no {' and no '.join(missing)}: give back all seven matrices"
+    for name in NAMES:
+        if not isinstance(answer[name], Tensor):
+            return f"your {name} is not a tensor but of type {type(answer[name]).__name__}"
+        if answer[name].shape != weights[name].shape:
+            mine, asked = list(answer[name].shape), list(weights[name].shape)
+            return f"wrong shape: your {name} is {mine}, it should be {asked}"
+    mine = {name: answer[name].detach().to(R) for name in NAMES}
+    if all(close(mine[name], right) for name, right in rotated_slowly(weights, R).items()):
         return None
-    return slips(in_the_old_order(mine, old[1]), old, R)
+    return slips(mine, weights, R)
 
 
-def in_the_old_order(mine: list[Tensor], b_in: Tensor) -> list[Tensor]:
-    """The weights with the neurons listed as they were, if their biases tell which is which."""
-    order = torch.cdist(b_in[:, None], mine[1][:, None]).argmin(1)
-    if not torch.allclose(mine[1][order], b_in, atol=1e-5):
-        return mine
-    return [mine[0][:, order], mine[1][order], mine[2][order], mine[3]]
+def close(one: Tensor, other: Tensor) -> bool:
+    """Equal up to what arithmetic in another order changes."""
+    return torch.allclose(one, other, atol=1e-5)
 
 
-def slips(mine: list[Tensor], old: list[Tensor], R: Tensor) -> str:
-    """Every tensor that is wrong, each with its likely reason."""
-    close = lambda a, b: torch.allclose(a, b, atol=1e-5)
-    if all(close(*pair) for pair in zip(mine, old)):
+def slips(mine: dict[str, Tensor], weights: dict[str, Tensor], R: Tensor) -> str:
+    """Every matrix that is wrong, with its likely reason; those with the same reason are named together."""
+    if all(close(mine[name], weights[name]) for name in NAMES):
         return "nothing was rotated: what reads the stream and what writes to it must both change"
-    if all(close(*pair) for pair in zip(mine, rotated_slowly(*old, R.T))):
-        return "rotated by R.T, where the stream becomes resid @ R: exchange R and R.T everywhere"
-    found = []
-    for name, weight, was, right in zip(NAMES, mine, old, rotated_slowly(*old, R)):
-        if not close(weight, right):
-            reasons = (reason for reason, slip in ROTATED_WRONGLY[name].items() if close(weight, slip(was, R)))
-            found.append(
-                next(reasons, f"your {name} is wrong in another way: what does it read, and what does it write?")
-            )
-    return "; and ".join(found)
+    if all(close(mine[name], other) for name, other in rotated_slowly(weights, R.T).items()):
+        return "rotated by R.T, where the stream becomes x @ R: exchange R and R.T everywhere"
+    found: dict[str, list[str]] = {}
+    for name, right in rotated_slowly(weights, R).items():
+        if not close(mine[name], right):
+            found.setdefault(reason(name, mine[name], weights[name], R), []).append(name)
+    return "; and ".join(f"{' and '.join(names)}: {why}" for why, names in found.items())
 
 
-def rotation_case(seed: int) -> tuple[Tensor, ...]:
-    """As many neurons as dimensions, so that R on a wrong side does not stop the code."""
-    R = torch.linalg.qr(random_tensor(6, 6, seed=seed)).Q
-    sizes = ((6, 6), (6,), (6, 6), (6,))
-    return *(random_tensor(*size, seed=seed + i) for i, size in enumerate(sizes, start=1)), R
+def reason(name: str, mine: Tensor, was: Tensor, R: Tensor) -> str:
+    """Why one matrix is wrong."""
+    if name == "W_pos" and close(mine, was):
+        return f"not rotated: {POSITIONS}"
+    if name == "W_pos" and close(mine, R.T @ was):
+        return f"multiplied by R.T on the left, as if it read: {POSITIONS}, so multiply by R on the right"
+    known = SLIPS["writing" if name in WRITING else "reading"]
+    named = (why for why, slip in known.items() if close(mine, slip(was, R)))
+    return next(named, "wrong in another way: does it read the stream, or write to it?")
+
+
+def rotation_case(seed: int) -> tuple[dict[str, Tensor], Tensor]:
+    """As many tokens, positions and dimensions of a head as of the stream, so that R on a wrong side stops no code."""
+    R = torch.linalg.qr(random_tensor(5, 5, seed=seed)).Q
+    heads = {name: random_tensor(2, 3, 5, 5, seed=seed + i) for i, name in enumerate(("W_Q", "W_K", "W_V", "W_O"), 1)}
+    ends = {name: random_tensor(5, 5, seed=seed + i) for i, name in enumerate(("W_E", "W_pos", "W_U"), 5)}
+    return heads | ends, R

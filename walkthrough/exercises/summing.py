@@ -1,4 +1,4 @@
-"""Answers and mistakes of exercises on sums: parts of the stream, the direct path, a difference of two logits."""
+"""Answers and mistakes of exercises on sums: the parts of a layer, and the direct path."""
 
 import torch
 from torch import Tensor
@@ -73,54 +73,4 @@ DIRECT_MISTAKES = {
         lambda tokens, W_E, W_U: direct_slowly(tokens.roll(1, -1), W_E, W_U),
     "that is the embedding: W_U has still to turn it into logits":
         lambda tokens, W_E, W_U: W_E[tokens],
-}  # fmt: skip
-
-
-def difference_slowly(parts: Tensor, W_U: Tensor, answer: int, rival: int) -> list[float]:
-    """One product at a time."""
-    logit = lambda vector, token: sum(vector[i].item() * W_U[i, token].item() for i in range(len(vector)))
-    return [logit(part[-1], answer) - logit(part[-1], rival) for part in parts]
-
-
-def above_mean(parts: Tensor, W_U: Tensor, answer: int, rival: int) -> Tensor:
-    """Parts of the answer's logit, measured from the mean over the vocabulary."""
-    return (parts[:, -1] @ (W_U - W_U.mean(-1, keepdim=True)))[:, answer]
-
-
-def after_softmax(parts: Tensor, W_U: Tensor, answer: int, rival: int) -> Tensor:
-    """Probabilities that each part alone would give, subtracted."""
-    probs = (parts[:, -1] @ W_U).softmax(-1)
-    return probs[:, answer] - probs[:, rival]
-
-
-def after_log_softmax(parts: Tensor, W_U: Tensor, answer: int, rival: int) -> Tensor:
-    """The log-probability that each part alone would give to the answer."""
-    return (parts[:, -1] @ W_U).log_softmax(-1)[:, answer]
-
-
-DIFFERENCE_MISTAKES = {
-    "that is the logit of `answer` alone: subtract the logit of `rival`":
-        lambda parts, W_U, answer, rival: parts[:, -1] @ W_U[:, answer],
-    "that is the logit of `answer` above the mean of all tokens: subtract the logit of `rival` instead":
-        above_mean,
-    "the sign is flipped: the logit of `answer` minus that of `rival` is asked for":
-        lambda parts, W_U, answer, rival: parts[:, -1] @ (W_U[:, rival] - W_U[:, answer]),
-    "the two logits were added: subtract the logit of `rival`":
-        lambda parts, W_U, answer, rival: parts[:, -1] @ (W_U[:, rival] + W_U[:, answer]),
-    "that is the first position, <BOS>: the next token is predicted at the last one":
-        lambda parts, W_U, answer, rival: parts[:, 0] @ (W_U[:, answer] - W_U[:, rival]),
-    "that is the last part at every position: keep every part, at the last position, with parts[:, -1]":
-        lambda parts, W_U, answer, rival: parts[-1] @ (W_U[:, answer] - W_U[:, rival]),
-    "that is the sum over positions: only the last one predicts the next token":
-        lambda parts, W_U, answer, rival: parts.sum(1) @ (W_U[:, answer] - W_U[:, rival]),
-    "every position has its own answer: keep the last one only":
-        lambda parts, W_U, answer, rival: parts @ (W_U[:, answer] - W_U[:, rival]),
-    "you summed over the parts: keep one number for each of them":
-        lambda parts, W_U, answer, rival: parts[:, -1].sum(0) @ (W_U[:, answer] - W_U[:, rival]),
-    "you added the parts up one after another: keep what each of them gives itself":
-        lambda parts, W_U, answer, rival: (parts[:, -1] @ (W_U[:, answer] - W_U[:, rival])).cumsum(0),
-    "probabilities do not add up over parts: leave out the softmax":
-        after_softmax,
-    "log-probabilities do not add up over parts: leave out the softmax, and subtract the logit of `rival`":
-        after_log_softmax,
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Answers and mistakes of exercises on virtual weights, their strength, and what a head can see."""
+"""Answers and mistakes of exercises on virtual weights and their strength."""
 
 import torch
 from torch import Tensor
@@ -102,47 +102,4 @@ WIRE_MISTAKES = {
         lambda W_O, W_in: (W_O[:, None] @ W_in).norm(dim=-1) / both_sizes(W_O, W_in)[..., None],
     "only head i with head i: every head that writes can be read by every head":
         lambda W_O, W_in: strength_slowly(W_O, W_in).diagonal(),
-}  # fmt: skip
-
-
-def share_slowly(resid: Tensor, W_in: Tensor) -> Tensor:
-    """Gram and Schmidt: make the columns orthonormal one at a time."""
-    basis: list[Tensor] = []
-    for column in W_in.double().T:
-        for direction in basis:
-            column = column - (column @ direction) * direction
-        basis.append(column / column.norm())
-    return torch.stack([sum((x @ b) ** 2 for b in basis) / (x @ x) for x in resid.double()])
-
-
-def squares(x: Tensor) -> Tensor:
-    """Squared length of each row."""
-    return x.square().sum(-1)
-
-
-SHARE_MISTAKES = {
-    "the columns of W_in are not orthonormal: that measures how much W_in stretches as well":
-        lambda resid, W_in: squares(resid @ W_in) / squares(resid),
-    "W_in was divided by its norm, but its columns are not orthonormal: some directions still count more":
-        lambda resid, W_in: squares(resid @ W_in / W_in.norm()) / squares(resid),
-    "of length one, but not at right angles: columns that overlap are counted twice":
-        lambda resid, W_in: squares(resid @ (W_in / W_in.norm(dim=0))) / squares(resid),
-    "that is the share of the length: square it":
-        lambda resid, W_in: share_slowly(resid, W_in).sqrt(),
-    "that is the share which the head can not see":
-        lambda resid, W_in: 1 - share_slowly(resid, W_in),
-    "that is a squared length, not yet a share: divide by that of the whole vector":
-        lambda resid, W_in: share_slowly(resid, W_in) * squares(resid),
-    "you divided by the length, where the squared length was asked for":
-        lambda resid, W_in: share_slowly(resid, W_in) * squares(resid).sqrt(),
-    "your basis spans the whole stream, where nothing is hidden: it may have d_head directions only":
-        lambda resid, W_in: torch.ones(len(resid)),
-    "that is one direction of the space only: a head reads d_head of them":
-        lambda resid, W_in: (resid @ torch.linalg.qr(W_in).Q[:, 0]) ** 2 / squares(resid),
-    "keep one number for each position":
-        lambda resid, W_in: share_slowly(resid, W_in).mean(),
-    "all positions were thrown together, and long vectors counted for more: keep one number for each position":
-        lambda resid, W_in: (share_slowly(resid, W_in) * squares(resid)).sum() / squares(resid).sum(),
-    "you divided by the squared length of all positions together: each vector has one of its own":
-        lambda resid, W_in: share_slowly(resid, W_in) * squares(resid) / squares(resid).sum(),
 }  # fmt: skip

@@ -1,10 +1,13 @@
-"""Which words a one-layer model's heads copy: whole ones, and those that come in two pieces."""
+"""Which words a one-layer model's heads copy, whole and in two pieces; and how well they are copied in runs."""
+
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from walkthrough.circuits import ov_circuit, qk_circuit
+from walkthrough.one_layer.skip_trigrams import effect
 from walkthrough.searches import relative_to
 
 
@@ -54,3 +57,18 @@ def copied_in_pieces(
     raised = ov.A[whole] @ ov.B
     keen = (qk.A @ qk.B[:, whole]).T
     return (rank(raised, rest) < n_outs) & (rank(keen, first) < n_destinations)
+
+
+def copying_effect(
+    model, words: Int[Tensor, " word"], destinations: Int[Tensor, " context"], windows: Int[Tensor, "window pos"],
+    pool: Int[Tensor, " choice"], hooks: Sequence = (),
+) -> Float[Tensor, " word"]:  # fmt: skip
+    """The mean `effect` of each word on itself, in nats, in contexts that end with one destination each.
+
+    `hooks` change the model's runs.
+    """
+    means = []
+    with model.hooks(fwd_hooks=list(hooks)):
+        for word in words.tolist():
+            means.append(effect(model, word, destinations, [word], windows, pool, len(destinations)).mean())
+    return torch.stack(means)

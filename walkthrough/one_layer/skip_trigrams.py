@@ -73,10 +73,20 @@ def strengths(
 
     Raises ValueError for a model with no layer (Elhage et al. 2021, "Interpretation as Skip-Trigrams").
     """
+    return _scores(_all_circuits(model), source, destination, outs)
+
+
+def _all_circuits(model) -> list[tuple]:
+    """QK relative to <BOS>, and OV, of each head of a one-layer model."""
     check_head(model, 0)
+    heads = range(model.cfg.n_heads)
+    return [(relative_to(qk_circuit(model, 0, head)), ov_circuit(model, 0, head)) for head in heads]
+
+
+def _scores(heads, source, destination, outs):
+    """As `strengths`, from circuits."""
     added = []
-    for head in range(model.cfg.n_heads):
-        qk, ov = relative_to(qk_circuit(model, 0, head)), ov_circuit(model, 0, head)
+    for qk, ov in heads:
         log_odds = (qk.A[destination] * qk.B[:, source].T).sum(-1)
         moved = ov.A[source] @ (ov.B[:, outs].mean(-1) - ov.B.mean(-1, keepdim=True))
         added.append(log_odds.sigmoid()[:, None] * moved)
@@ -108,11 +118,11 @@ def weigh(
     generator = torch.Generator().manual_seed(seed)
     sources, destinations = (torch.cat([torch.tensor([part]), pool[pool != part]]) for part in (source, destination))
     shuffled = torch.stack([pool[torch.randperm(len(pool), generator=generator)] for _ in outs], -1)
-    own = torch.tensor([outs])
+    own, heads = torch.tensor([outs]), _all_circuits(model)
     choices = torch.cat([own, shuffled[(shuffled != own).any(-1)]])
-    by_source = strengths(model, sources, torch.full_like(sources, destination), own)[:, :, 0]
-    by_destination = strengths(model, torch.full_like(destinations, source), destinations, own)[:, :, 0]
-    by_out = strengths(model, sources[:1], destinations[:1], choices)[:, 0]
+    by_source = _scores(heads, sources, torch.full_like(sources, destination), own)[:, :, 0]
+    by_destination = _scores(heads, torch.full_like(destinations, source), destinations, own)[:, :, 0]
+    by_out = _scores(heads, sources[:1], destinations[:1], choices)[:, 0]
     best = [scores.amax(0) for scores in (by_source, by_destination, by_out)]
     shares = [(scores >= scores[0] - 1e-6).float().mean().item() for scores in best]
     scores = by_source[:, 0]

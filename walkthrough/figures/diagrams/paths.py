@@ -34,7 +34,7 @@ def freezing(*, n_layers: int = 1, ax: Axes | None = None) -> Axes:
 
 
 def _frozen_layer(ax: Axes, under: Number, over: Number) -> None:
-    """A layer twice: on the left its pattern is computed and stored, on the right the stored one is used."""
+    """A layer twice: on the left its pattern is computed and stored, on the right the stored one is used instead."""
     for stream, toward, look in ((0.6, 1, QK), (7.4, -1, FROZEN)):
         near, middle, far, grid = (stream + step * toward for step in (0.55, 1.2, 1.85, 2.4))
         pen.dot(ax, (stream, over - 0.1), look=OV, size=4)
@@ -49,11 +49,15 @@ def _frozen_layer(ax: Axes, under: Number, over: Number) -> None:
     pen.arrow(ax, (0.6, under), (1.1, under), look=QK)
     pen.box(ax, (1.6, under), (1, 0.34), "QK, softmax", look=QK, rounded=True, letters=8)
     pen.arrow(ax, (2.1, under), (2.71, under), look=QK)
+    pen.dot(ax, (7.4, under), look=FAINT, size=4)
+    pen.arrow(ax, (7.4, under), (6.9, under), look=FAINT)
     pen.box(ax, (6.4, under), (1, 0.34), look=FAINT._replace(dash=QK.dash), rounded=True)
-    pen.write(ax, (6.4, under), "not run", size=8, colour=QUIET)
+    pen.write(ax, (6.4, under), "QK, softmax", size=8, colour=QUIET)
+    pen.write(ax, (6.4, under - 0.29), "result not used", size=8, colour=QUIET)
     pen.arrow(ax, (3.3, under), (4.71, under), look=FROZEN, width=2.5, kind="store")
     pen.write(ax, (4, under - 0.17), "stored pattern", size=8, colour=FROZEN.line)
-    pen.snowflake(ax, (4, under + 0.2))
+    pen.snowflake(ax, (3.72, under + 0.2))
+    pen.write(ax, (3.92, under + 0.2), "frozen", size=9, colour=FROZEN.line, across="left")
 
 
 def path_expansion(*, n_layers: int, n_heads: int, ax: Axes | None = None) -> Axes:

@@ -139,7 +139,7 @@ def composition(kind: str, *, ax: Axes | None = None) -> Axes:
     """An earlier head writes into the stream what a later head's query, key or value ("Q", "K" or "V") reads.
 
     Three streams side by side: an earlier position, the later head's source, its destination. The way of what the
-    earlier head wrote is picked out. Raises ValueError for another kind.
+    earlier head wrote is picked out; for "V" that is the whole way of the virtual head. Raises ValueError for another kind.
     """
     if kind not in COMPOSITION:
         raise ValueError(f'the kind of composition is "Q", "K" or "V", not {kind!r}')
@@ -155,9 +155,10 @@ def composition(kind: str, *, ax: Axes | None = None) -> Axes:
     ports = {"Q": (destination, high), "K": (source, high - 0.2), "V": (source, high + 0.2)}
     meets, turn = ports[kind]
     x = middle if kind == "Q" else (before + source) / 2
-    pen.dot(ax, (before, low))
-    pen.arrow(ax, (before, low), (before + 0.25, low), tip=False)
-    pen.arrow(ax, (before + 0.25, low), (x - 0.6, low), level=0.5)  # under the streams that it only passes
+    virtual = {"look": CHOSEN, "width": 3} if kind == "V" else {}
+    pen.dot(ax, (before, low), **({"look": CHOSEN} if virtual else {}))
+    pen.arrow(ax, (before, low), (before + 0.25, low), tip=False, **virtual)
+    pen.arrow(ax, (before + 0.25, low), (x - 0.6, low), level=0.5, **virtual)  # under the streams that it only passes
     pen.box(ax, (x, low), (1.2, 0.5), "earlier head", look=CHOSEN, kind="head", rounded=True)
     pen.arrow(ax, (x + 0.6, low), (meets - 0.13, low), look=CHOSEN, width=3)
     pen.arrow(ax, (meets, low), (meets, turn), look=CHOSEN, width=3, tip=False)
@@ -171,6 +172,7 @@ def composition(kind: str, *, ax: Axes | None = None) -> Axes:
         pen.arrow(ax, *ends, look=look, width=3 if picked else 1.4, kind="picked" if picked else "port")
         weight = "bold" if picked else "normal"
         pen.write(ax, (middle - 0.58 * toward, y), port, size=11, colour=look.line, weight=weight)
-    pen.arrow(ax, (middle, high + 0.4), (middle, high + 0.75), (destination - 0.13, high + 0.75), look=OV)
-    pen.sign(ax, (destination, high + 0.75), "+", look=OV)
+    out = (middle, high + 0.4), (middle, high + 0.75), (destination - 0.13, high + 0.75)
+    pen.arrow(ax, *out, **(virtual or {"look": OV}))
+    pen.sign(ax, (destination, high + 0.75), "+", look=CHOSEN if virtual else OV)
     return ax
