@@ -80,7 +80,7 @@ def test_import(benchmark):
     """TransformerLens loads its bridge when it is first asked for: that second and more is its own."""
     program = (
         "import torch, time; from transformer_lens import TransformerBridge; t = time.perf_counter();"
-        "from walkthrough import behaviour, bigrams, check, circuits, corpus, models, paths, plots, widgets;"
+        "from walkthrough import behaviour, bigrams, circuits, corpus, figures, models, paths, widgets;"
         "print(time.perf_counter() - t)"
     )
     run = lambda: float(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout)

@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from walkthrough import behaviour, interventions, models, paths
+from walkthrough import behaviour, figures, interventions, models, paths
 from walkthrough.two_layers import composition, handmade
 
-_ = Float, Int, Tensor, composition, handmade, models, plots, plots_induction, plt  # the set-up cell's, unused here
+_ = Float, Int, Tensor, composition, handmade, figures, models, plt  # the set-up cell's, unused here
 
 
 def chain_norm(W_V, W_O):

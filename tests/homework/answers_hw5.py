@@ -5,9 +5,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from walkthrough import behaviour, circuits, interventions, models, paths
+from walkthrough import behaviour, circuits, figures, interventions, models, paths
 
-_ = Float, Int, Tensor, behaviour, circuits, models, plots, plots_induction, plt  # the set-up cell's, unused here
+_ = Float, Int, Tensor, behaviour, circuits, figures, models, plt  # the set-up cell's, unused here
 
 
 # Task 1, right

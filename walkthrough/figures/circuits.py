@@ -1,4 +1,4 @@
-"""Figures of circuits: arrays, labels and an `ax` in, the `ax` out, as in `plots`."""
+"""Figures of circuits: arrays, labels and an `ax` in, the `ax` out, as in `basics`."""
 
 from collections.abc import Mapping, Sequence
 
@@ -137,7 +137,7 @@ def blocks(
     `tokens` is the vocabulary of each block, and `text` the place in it of the token at each position. Only those
     columns are used by the text: they are framed, hold their numbers, and give the colours their scale.
     """
-    ax = ax or plt.subplots(figsize=(7.5, 6.2), layout="constrained")[1]
+    ax = ax or plt.subplots(figsize=(7, 5.6), layout="constrained")[1]
     size, n_pos = len(tokens), len(text)
     used = [position * size + token for position, token in enumerate(text)]
     limit = float(matrix[:, used].abs().max())

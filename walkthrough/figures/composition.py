@@ -1,4 +1,4 @@
-"""Figures of how heads read one another: arrays, labels and an `ax` in, the `ax` out, as in `plots`."""
+"""Figures of how heads read one another: arrays, labels and an `ax` in, the `ax` out, as in `basics`."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Figures of what terms are worth: arrays, labels and an `ax` in, the `ax` out, as in `plots`."""
+"""Figures of what terms are worth: arrays, labels and an `ax` in, the `ax` out, as in `basics`."""
 
 from collections.abc import Mapping, Sequence
 
