@@ -185,3 +185,15 @@ def test_stacked_parts_add_up_above_and_below_the_axis():
     assert spans == [(0, 1), (0, -1), (1, 3), (-1, -2), (0, -3), (0, 0.5)]
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["x", "y", "z"]
     assert ax.get_ylabel() == "score"
+
+
+def test_each_pair_has_its_dot_and_the_ring_of_chance_and_some_have_names():
+    across, up, by_chance = torch.arange(18.0).reshape(3, 2, 3)
+    ax = figures.composition.against_chance(across, up, by_chance, x="score", y="ratio", named={"a to b": (1, 2)})
+    rings, dots = ax.collections
+    assert rings.get_offsets().tolist() == torch.stack([across.flatten(), by_chance.flatten()], -1).tolist()
+    assert dots.get_offsets().tolist() == torch.stack([across.flatten(), up.flatten()], -1).tolist()
+    (name,) = ax.texts
+    assert (name.get_text(), name.xy) == ("a to b", (5, 11))
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("score", "ratio")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["by chance", "as it is"]

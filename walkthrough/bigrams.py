@@ -1,5 +1,7 @@
 """Bigram counts against the one table that a zero-layer model is: log-probabilities, KL, losses, low-rank fits."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float, Int, Real
 from torch import Tensor
@@ -33,9 +35,9 @@ def row_kl(counts: Int[Tensor, "first second"], log_probs: Float[Tensor, "first 
     """
     if counts.shape != log_probs.shape:
         raise ValueError("counts and log_probs must be tables of the same shape")
-    seen, counted = counts > 0, conditional(counts)
-    terms = torch.zeros_like(counted)
-    terms[seen] = counted[seen] * (counted[seen].log() - log_probs[seen])
+    seen, truth = counts > 0, conditional(counts)
+    terms = torch.zeros_like(truth)
+    terms[seen] = truth[seen] * (truth[seen].log() - log_probs[seen])
     return terms.sum(1)
 
 
@@ -53,7 +55,7 @@ def loss_on_counts(counts: Int[Tensor, "first second"], log_probs: Float[Tensor,
 def smoothed(counts: Int[Tensor, "first second"], strength: int) -> Float[Tensor, "first second"]:
     """P(second | first) after adding `strength` imaginary tokens to each row, spread as tokens are overall.
 
-    Every pair becomes possible, so that the table can be scored on new text. Raises ValueError unless strength > 0.
+    Overall, each token is counted once more than it came, so every pair becomes possible, so that the table can be scored on new text. Raises ValueError unless strength > 0.
     """
     if strength <= 0:
         raise ValueError(f"strength must be above zero, not {strength}: it counts the imaginary tokens of each row")
@@ -62,38 +64,52 @@ def smoothed(counts: Int[Tensor, "first second"], strength: int) -> Float[Tensor
 
 
 def fit_low_rank(
-    counts: Real[Tensor, "first second"], d_model: int, seed: int = 0, steps: int = 500
+    counts: Int[Tensor, "first second"], d_model: int, seed: int = 0, steps: int = 500
 ) -> tuple[Float[Tensor, "first d_model"], Float[Tensor, "d_model second"]]:
     """W_E and W_U whose softmax fits a table of counts well, by Adam; ValueError unless d_model is positive.
 
-    What falls is the mean cross-entropy of the pairs. Any weights of pairs may stand in the place of counts.
+    What falls is the mean cross-entropy of the pairs counted.
     """
+    share = counts / counts.sum()
+
+    def loss(W_E: Tensor, W_U: Tensor) -> Tensor:
+        return -(share * bigram_log_probs(W_E, W_U)).sum()
+
+    return _trained(loss, counts.shape, d_model, seed, steps)
+
+
+def fit_squares(
+    table: Float[Tensor, "first second"],
+    weights: Real[Tensor, "first second"],
+    d_model: int,
+    seed: int = 0,
+    steps: int = 500,
+) -> tuple[Float[Tensor, "first d_model"], Float[Tensor, "d_model second"]]:
+    """W_E and W_U whose product is near a table, by Adam; ValueError unless d_model is positive.
+
+    What falls is the sum of the squared errors, each multiplied by the weight of its place.
+    """
+    target, share = table.float(), (weights / weights.sum()).float()
+
+    def error(W_E: Tensor, W_U: Tensor) -> Tensor:
+        return (share * (target - W_E @ W_U).square()).sum()
+
+    return _trained(error, table.shape, d_model, seed, steps)
+
+
+def _trained(
+    loss: Callable[[Tensor, Tensor], Tensor], shape: tuple[int, int], d_model: int, seed: int, steps: int
+) -> tuple[Tensor, Tensor]:
+    """Two factors that start at random and are trained to lower a loss; the seed fixes the start."""
     if d_model < 1:
         raise ValueError(f"d_model must be at least 1, not {d_model}")
-    share, generator = counts / counts.sum(), torch.Generator().manual_seed(seed)
-    W_E = (torch.randn(counts.shape[0], d_model, generator=generator) / d_model**0.5).requires_grad_()
-    W_U = torch.randn(d_model, counts.shape[1], generator=generator).requires_grad_()
+    generator = torch.Generator().manual_seed(seed)
+    W_E = (torch.randn(shape[0], d_model, generator=generator) / d_model**0.5).requires_grad_()
+    W_U = torch.randn(d_model, shape[1], generator=generator).requires_grad_()
     optimiser = torch.optim.Adam([W_E, W_U], betas=(0.9, 0.99))
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = 0.1 * (1 - step / steps)
         optimiser.zero_grad()
-        (-share * bigram_log_probs(W_E, W_U)).sum().backward()
+        loss(W_E, W_U).backward()
         optimiser.step()
     return W_E.detach(), W_U.detach()
-
-
-def squares_held(
-    table: Float[Tensor, "first second"],
-    approximation: Float[Tensor, "first second"],
-    weights: Real[Tensor, "first second"],
-) -> float:
-    """The share of a table's squares that an approximation holds: 1 minus (squares of the error / squares of the table).
-
-    Every square is multiplied by its weight. Rows are measured from their weighted mean, since softmax ignores a constant
-    in a row. 1 is perfect, 0 no better than a table of zeros, and below 0 worse. Raises ValueError if a row has no weight.
-    """
-    per_row = weights.double().sum(1, keepdim=True)
-    if (per_row <= 0).any():
-        raise ValueError("each row needs a weight above zero somewhere, or its mean is not defined")
-    error, whole = (x - (weights * x).sum(1, keepdim=True) / per_row for x in (table - approximation, table))
-    return 1 - ((weights * error.square()).sum() / (weights * whole.square()).sum()).item()

@@ -149,23 +149,23 @@ def slow_virtual(
 VIRTUAL_MISTAKES = {
     "patterns in the wrong order: the later head is on the left, A2 @ A1":
         lambda x, a, v, o, a2, v2, o2: a @ a2 @ x @ v @ o @ v2 @ o2,
-    "OV maps in the wrong order: rows meet head 1 first, resid @ W_V1 @ W_O1 @ W_V2 @ W_O2":
+    "OV maps in the wrong order: rows meet the earlier head first, resid @ W_V1 @ W_O1 @ W_V2 @ W_O2":
         lambda x, a, v, o, a2, v2, o2: a2 @ a @ x @ v2 @ o2 @ v @ o,
-    "the heads are swapped: head 1 is in the earlier layer, head 2 reads what it wrote":
+    "the heads are swapped: the later head reads what the earlier one wrote":
         lambda x, a, v, o, a2, v2, o2: a @ a2 @ x @ v2 @ o2 @ v @ o,
     "the two outputs were added: a virtual head is one head applied to the other's output":
         lambda x, a, v, o, a2, v2, o2: a @ x @ v @ o + a2 @ x @ v2 @ o2,
     "patterns multiplied entry by entry: attention from query to middle to key is the matrix product A2 @ A1":
         lambda x, a, v, o, a2, v2, o2: (a2 * a) @ x @ v @ o @ v2 @ o2,
-    "that includes what head 2 moves by itself: only what it takes from head 1 was asked":
+    "that includes what the later head moves by itself: only what it takes from the earlier one was asked":
         lambda x, a, v, o, a2, v2, o2: a2 @ (x + a @ x @ v @ o) @ v2 @ o2,
-    "pattern of head 1 forgotten: head 1 also moves between positions":
+    "pattern of the earlier head forgotten: it moves between positions as well":
         lambda x, a, v, o, a2, v2, o2: a2 @ x @ v @ o @ v2 @ o2,
-    "pattern of head 2 forgotten: head 2 also moves between positions":
+    "pattern of the later head forgotten: it moves between positions as well":
         lambda x, a, v, o, a2, v2, o2: a @ x @ v @ o @ v2 @ o2,
-    "that is what head 1 writes: head 2 must still read it":
+    "that is what the earlier head writes: the later one must still read it":
         lambda x, a, v, o, a2, v2, o2: a @ x @ v @ o,
-    "that is what head 2 moves by itself: it must read head 1's output in place of the stream":
+    "that is what the later head moves by itself: it must read the earlier one's output in place of the stream":
         lambda x, a, v, o, a2, v2, o2: a2 @ x @ v2 @ o2,
     "the OV maps are transposed: on our rows, W_V comes first and then W_O":
         lambda x, a, v, o, a2, v2, o2: a2 @ a @ x @ (v @ o @ v2 @ o2).mT,

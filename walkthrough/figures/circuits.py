@@ -50,7 +50,7 @@ def effects(
 
     A row holds the effect's values, then those of each control in the order of their names.
     """
-    ax = ax or plt.subplots(figsize=(8, 0.8 + 0.34 * len(rows)), layout="constrained")[1]
+    ax = ax or plt.subplots(figsize=(7.6, 0.8 + 0.3 * len(rows)), layout="constrained")[1]
     colour = dict(zip(dict.fromkeys(groups), colours))
     for y, (group, (effect, *others)) in enumerate(zip(groups, rows.values())):
         ax.errorbar(effect.mean(), y, xerr=effect.std(), fmt="o", color=colour[group], label=group)
@@ -108,7 +108,7 @@ def excerpts(
     """
     limit = max(float(values.abs().max()) for values in panels.values())
     widths = [len(names) for names in columns]
-    size = 1.6 * len(panels) + 0.62 * sum(widths), 1.7 + 0.42 * max(len(names) for names in rows)
+    size = 1.4 * len(panels) + 0.58 * sum(widths), 1.6 + 0.36 * max(len(names) for names in rows)
     _, grid = plt.subplots(
         1, len(panels), figsize=size, layout="constrained", squeeze=False, gridspec_kw={"width_ratios": widths}
     )
@@ -137,7 +137,7 @@ def blocks(
     `tokens` is the vocabulary of each block, and `text` the place in it of the token at each position. Only those
     columns are used by the text: they are framed, hold their numbers, and give the colours their scale.
     """
-    ax = ax or plt.subplots(figsize=(7, 5.6), layout="constrained")[1]
+    ax = ax or plt.subplots(figsize=(6.4, 5.2), layout="constrained")[1]
     size, n_pos = len(tokens), len(text)
     used = [position * size + token for position, token in enumerate(text)]
     limit = float(matrix[:, used].abs().max())

@@ -1,6 +1,6 @@
 """Figures of how heads read one another: arrays, labels and an `ax` in, the `ax` out, as in `basics`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 from jaxtyping import Float
@@ -52,4 +52,24 @@ def stacked(
     ax.set_xticks(range(len(bars)), bars, fontsize=8)
     ax.set_ylabel(label)
     ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return ax
+
+
+def against_chance(
+    across: Float[Tensor, "write read"], up: Float[Tensor, "write read"], by_chance: Float[Tensor, "write read"], *,
+    x: str, y: str, named: Mapping[str, tuple[int, int]], ax: Axes | None = None,
+) -> Axes:  # fmt: skip
+    """A dot for each pair of heads, and above or below it a grey ring: the height that the same pair has by chance.
+
+    The pairs in `named` have their names beside their dots.
+    """
+    ax = ax or plt.subplots(figsize=(7, 4), layout="constrained")[1]
+    flat = across.flatten(), by_chance.flatten()
+    ax.scatter(*flat, s=22, facecolors="none", edgecolors="darkgrey", linewidths=1, label="by chance")
+    ax.scatter(across.flatten(), up.flatten(), s=22, color="tab:blue", label="as it is", zorder=3)
+    for name, pair in named.items():
+        at = float(across[pair]), float(up[pair])
+        ax.annotate(name, at, xytext=(6, 4), textcoords="offset points", fontsize=9)
+    ax.set(xlabel=x, ylabel=y, ylim=(0, None))
+    ax.legend(loc="upper right")
     return ax

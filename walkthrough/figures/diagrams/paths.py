@@ -21,6 +21,7 @@ def freezing(*, n_layers: int = 1, ax: Axes | None = None) -> Axes:
     pen.write(ax, (6.25, height - 0.2), "2. run again, patterns forced", weight="bold")
     pen.write(ax, (1.75, 0.2), "the pattern depends on the tokens")
     pen.write(ax, (6.25, 0.2), "every step that is left is linear")
+    pen.write(ax, (4, 0.2), "(one head a layer is drawn)", size=8, colour=QUIET)
     for x, word in ((0.6, "the text"), (7.4, "any stream")):
         pen.band(ax, (x - 0.22, 0.65), (0.44, height - 1.2))
         pen.arrow(ax, (x, 0.65), (x, height - 0.6))

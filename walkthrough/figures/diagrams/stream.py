@@ -96,6 +96,7 @@ def head(*, d_model: int, d_head: int, d_vocab: int | None = None, ax: Axes | No
         pen.write(ax, (x, 0.25), f"{name} token", up="baseline")
         if d_vocab is not None:
             pen.named(ax, (x, 0.75), "$W_E$", (d_vocab, d_model))
+    pen.write(ax, (source, 0.09), "one of many", size=8, colour=QUIET)
     for y, name, look, side in ((low, "QK circuit: where to look", QK, -1), (high, "OV circuit: what is moved", OV, 1)):
         pen.panel(ax, (middle, y), (4.9, 1.5), look=look)
         pen.write(ax, (middle, y + 0.57 * side), name, colour=look.line, weight="bold")
@@ -121,7 +122,9 @@ def head(*, d_model: int, d_head: int, d_vocab: int | None = None, ax: Axes | No
     pen.arrow(ax, (6.1, high), (destination - 0.13, high), look=OV)
     pen.arrow(ax, (middle, low + 0.13), (middle, high - 0.13), look=QK)
     pen.box(ax, (middle, (low + high) / 2), (2.1, 0.3), "softmax over all sources", look=QK, rounded=True, letters=8)
-    pen.write(ax, (middle, low - 0.21), "score: one number", size=8, colour=QK.line)
+    pen.write(ax, (middle, low - 0.21), "dot product: one score", size=8, colour=QK.line)
+    pen.write(ax, (4.8, high + 0.16), "times attention", size=8, colour=OV.line)
+    pen.write(ax, (destination + 0.36, high), "added", size=8, colour=OV.line, across="left")
     pen.write(ax, (5.2, (low + high) / 2), "attention, from 0 to 1", size=8, colour=QK.line, across="left")
     for at, which, look in (((middle, low), "·", QK), ((middle, high), "×", OV), ((destination, high), "+", OV)):
         pen.sign(ax, at, which, look=look)
@@ -160,6 +163,10 @@ def composition(kind: str, *, ax: Axes | None = None) -> Axes:
     pen.arrow(ax, (before, low), (before + 0.25, low), tip=False, **virtual)
     pen.arrow(ax, (before + 0.25, low), (x - 0.6, low), level=0.5, **virtual)  # under the streams that it only passes
     pen.box(ax, (x, low), (1.2, 0.5), "earlier head", look=CHOSEN, kind="head", rounded=True)
+    asks = low - 0.45  # the earlier head has a query as well
+    pen.dot(ax, (meets, asks), look=QK)
+    pen.arrow(ax, (meets, asks), (x, asks), (x, low - 0.25), look=QK, kind="query of the earlier head")
+    pen.write(ax, ((x + meets - 0.25) / 2, asks - 0.13), "Q", size=9, colour=QK.line)
     pen.arrow(ax, (x + 0.6, low), (meets - 0.13, low), look=CHOSEN, width=3)
     pen.arrow(ax, (meets, low), (meets, turn), look=CHOSEN, width=3, tip=False)
     pen.sign(ax, (meets, low), "+", look=CHOSEN)
