@@ -360,7 +360,7 @@ def test_tokens_show_their_ids_and_the_likely_ones_their_chances():
     assert "600 logits" in words(ax)
     bars = [bar.get_width() for bar in kind(ax, "chance")]
     assert [bar / bars[0] for bar in bars] == pytest.approx([1, 0.5, 0])
-    assert (len(kind(ax, "token")), len(kind(ax, "looks back"))) == (3, 2)
+    assert (len(kind(ax, "token")), len(kind(ax, "moves"))) == (3, 2)
 
 
 @pytest.mark.parametrize("degrees", [0, 35, -120])

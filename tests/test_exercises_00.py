@@ -39,20 +39,20 @@ RIGHT = {
         lambda logits: logits.argmax(-1)[-1].item(),
     ],
     "0.2": [
-        lambda W_V, W_O: W_O.T @ W_V.T,
-        lambda W_V, W_O: (W_V @ W_O).T,
-        lambda W_V, W_O: torch.einsum("rh,hw->wr", W_V, W_O),
-    ],
-    "0.3": [
         previous_token_score,
         lambda pattern: pattern.diagonal(offset=-1, dim1=-2, dim2=-1)[..., 1:].mean((0, -1)),
         lambda pattern: pattern[:, :, 2:, 1:].diagonal(dim1=-2, dim2=-1).mean(-1).mean(0),
         previous_by_loops,
     ],
-    "0.4": [
+    "0.3": [
         loss_per_position,
         lambda logits, rows: torch.nn.functional.cross_entropy(logits.mT, rows[:, 1:], reduction="none"),
         loss_in_loops,
+    ],
+    "0.4": [
+        lambda W_V, W_O: W_O.T @ W_V.T,
+        lambda W_V, W_O: (W_V @ W_O).T,
+        lambda W_V, W_O: torch.einsum("rh,hw->wr", W_V, W_O),
     ],
 }
 LABELS = [label for label in EXERCISES if label.startswith("0.")]
@@ -96,18 +96,18 @@ def log_probabilities_in_a_column(logits, rows):
         ("0.1", lambda logits: None, "None"),
         ("0.1", lambda logits: logits[99], "IndexError"),
         ("0.1", lambda logits: " self", "of type str"),
-        ("0.2", lambda W_V, W_O: (W_V @ W_O).T[:3], "yours is [3, 7], it should be [7, 7]"),
-        ("0.2", lambda W_V, W_O: W_O.T @ W_V, "cannot be multiplied"),
-        ("0.2", lambda W_V, W_O: (W_O @ W_V).T, "wrong order"),
-        ("0.3", lambda pattern: pattern[:, 2:, 1:].mean((0, -1)), "wrong shape"),
-        ("0.3", lambda pattern: pattern[..., 1:].mean((0, -1)), "wrong shape"),
-        ("0.3", lambda pattern: pattern[0, :, 2:, 1:].diagonal(dim1=-2, dim2=-1).mean(-1), "first prompt alone"),
-        ("0.4", log_probabilities_in_a_column, "axis of length 1"),
-        ("0.4", lambda logits, rows: -loss_per_position(logits, rows), "sign is flipped"),
-        ("0.4", lambda logits, rows: loss_per_position(logits, rows).mean(0), "mean over axis 0"),
-        ("0.4", lambda logits, rows: loss_per_position(logits, rows).mean(-1), "mean over axis 1"),
-        ("0.4", lambda logits, rows: loss_per_position(logits, rows).mean(), "wrong shape"),
-        ("0.4", lambda logits, rows: loss_per_position(logits, rows)[0, 1:], "wrong shape"),
+        ("0.2", lambda pattern: pattern[:, 2:, 1:].mean((0, -1)), "wrong shape"),
+        ("0.2", lambda pattern: pattern[..., 1:].mean((0, -1)), "wrong shape"),
+        ("0.2", lambda pattern: pattern[0, :, 2:, 1:].diagonal(dim1=-2, dim2=-1).mean(-1), "first prompt alone"),
+        ("0.3", log_probabilities_in_a_column, "axis of length 1"),
+        ("0.3", lambda logits, rows: -loss_per_position(logits, rows), "sign is flipped"),
+        ("0.3", lambda logits, rows: loss_per_position(logits, rows).mean(0), "mean over axis 0"),
+        ("0.3", lambda logits, rows: loss_per_position(logits, rows).mean(-1), "mean over axis 1"),
+        ("0.3", lambda logits, rows: loss_per_position(logits, rows).mean(), "wrong shape"),
+        ("0.3", lambda logits, rows: loss_per_position(logits, rows)[0, 1:], "wrong shape"),
+        ("0.4", lambda W_V, W_O: (W_V @ W_O).T[:3], "yours is [3, 7], it should be [7, 7]"),
+        ("0.4", lambda W_V, W_O: W_O.T @ W_V, "cannot be multiplied"),
+        ("0.4", lambda W_V, W_O: (W_O @ W_V).T, "wrong order"),
     ],
 )
 def test_common_slips_get_their_sentence(label, attempt, said):

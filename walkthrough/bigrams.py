@@ -55,7 +55,8 @@ def loss_on_counts(counts: Int[Tensor, "first second"], log_probs: Float[Tensor,
 def smoothed(counts: Int[Tensor, "first second"], strength: int) -> Float[Tensor, "first second"]:
     """P(second | first) after adding `strength` imaginary tokens to each row, spread as tokens are overall.
 
-    Overall, each token is counted once more than it came, so every pair becomes possible, so that the table can be scored on new text. Raises ValueError unless strength > 0.
+    Overall, each token counts once more than it came. So every pair becomes possible, and the table can be scored on new
+    text. Raises ValueError unless strength > 0.
     """
     if strength <= 0:
         raise ValueError(f"strength must be above zero, not {strength}: it counts the imaginary tokens of each row")

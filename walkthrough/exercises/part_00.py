@@ -114,18 +114,6 @@ EXERCISES: dict[str, Exercise] = {
         },
     ),
     "0.2": Exercise(
-        cases=head_weights,
-        oracle=apply_to_each_unit_vector,
-        mistakes={
-            "transposed: `W_V @ W_O` acts on rows; the paper's W_OV acts on columns": lambda W_V, W_O: W_V @ W_O,
-            "wrong order: that is d_head by d_head, and what is asked for is d_model by d_model": (
-                lambda W_V, W_O: W_O @ W_V
-            ),
-            "wrong order: each matrix is transposed, but the product has to change its order with that, "
-            "(A B) transposed is B transposed times A transposed": lambda W_V, W_O: W_V.T @ W_O.T,
-        },
-    ),
-    "0.3": Exercise(
         cases=batch_of_patterns,
         oracle=previous_token_score_one_by_one,
         mistakes={
@@ -167,7 +155,7 @@ EXERCISES: dict[str, Exercise] = {
             "dim1=-2, dim2=-1": lambda pattern: pattern.diagonal(offset=-1)[..., 1:].mean((0, -1)),
         },
     ),
-    "0.4": Exercise(
+    "0.3": Exercise(
         cases=logits_and_rows,
         oracle=losses_one_by_one,
         mistakes={
@@ -210,6 +198,18 @@ EXERCISES: dict[str, Exercise] = {
             "in bits: use the natural logarithm for nats": (
                 lambda logits, rows: -picked(logits.log_softmax(-1), rows[:, 1:]) / math.log(2)
             ),
+        },
+    ),
+    "0.4": Exercise(
+        cases=head_weights,
+        oracle=apply_to_each_unit_vector,
+        mistakes={
+            "transposed: `W_V @ W_O` acts on rows; the paper's W_OV acts on columns": lambda W_V, W_O: W_V @ W_O,
+            "wrong order: that is d_head by d_head, and what is asked for is d_model by d_model": (
+                lambda W_V, W_O: W_O @ W_V
+            ),
+            "wrong order: each matrix is transposed, but the product has to change its order with that, "
+            "(A B) transposed is B transposed times A transposed": lambda W_V, W_O: W_V.T @ W_O.T,
         },
     ),
 }

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
-from jaxtyping import Float, Real
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from torch import Tensor
 
@@ -110,17 +110,21 @@ def next_tokens(
     first: Float[Tensor, "panel row"], second: Float[Tensor, "panel row"], tokens: Sequence[Sequence[str]],
     after: Sequence[str], *, names: tuple[str, str] = ("weights", "counts"),
 ) -> list[Axes]:  # fmt: skip
-    """A panel for each token in `after`, three to a row: two bars for each token that may follow; ␣ is a space."""
+    """A panel for each token in `after`, three to a row, all to one scale: two bars for each next token; ␣ is a space."""
     n_rows = (len(first) + 2) // 3
-    axes = plt.subplots(n_rows, 3, figsize=(10, 2.5 * n_rows), layout="constrained", squeeze=False)[1]
+    size = (10, 2.4 * n_rows)
+    axes = plt.subplots(n_rows, 3, figsize=size, layout="constrained", squeeze=False, sharex=True)[1]
     for ax, rows, word, *pair in zip(axes.flat, tokens, after, first, second):
         for shift, values, name, colour in zip((-0.2, 0.2), pair, names, ("tab:blue", "silver")):
             ax.barh([row + shift for row in range(len(rows))], values.tolist(), height=0.4, label=name, color=colour)
         label_tokens(ax, y=[row.replace(" ", "␣") for row in rows])
-        ax.set(title=f"after {visible([word.replace(' ', '␣')])[0]}", xlabel="probability of coming next")
+        ax.set(title=f"after {visible([word.replace(' ', '␣')])[0]}")
         ax.invert_yaxis()
     for ax in axes.flat[len(first) :]:
         ax.remove()
+    for ax in axes.flat[max(0, len(first) - 3) : len(first)]:  # the lowest panel of each column
+        ax.tick_params(labelbottom=True)
+        ax.set_xlabel("probability of coming next")
     axes[0, 0].legend()
     return list(axes.flat[: len(first)])
 
@@ -134,19 +138,6 @@ def agreement(
     ax.axline((0, 0), slope=1, color="tab:orange", linewidth=1)
     ax.figure.colorbar(image, ax=ax, label="points per cell", shrink=0.7)
     ax.set(xlabel=x, ylabel=y)
-    return ax
-
-
-def clouds(
-    across: Real[Tensor, " point"], clouds: Mapping[str, Float[Tensor, " point"]], *, x: str, y: str,
-    ax: Axes | None = None,
-) -> Axes:  # fmt: skip
-    """A dot for each point on logarithmic axes, one colour for each set of heights, the first on top; no zeros."""
-    ax = ax or plt.subplots(figsize=(6.5, 4), layout="constrained")[1]
-    for (name, up), colour, level in zip(clouds.items(), ("tab:blue", "silver"), (2, 1)):
-        ax.scatter(across[up > 0], up[up > 0], s=3, alpha=0.5, color=colour, label=name, zorder=level)
-    ax.set(xscale="log", yscale="log", xlabel=x, ylabel=y)
-    ax.legend(markerscale=4)
     return ax
 
 

@@ -69,7 +69,9 @@ def against_chance(
     ax.scatter(across.flatten(), up.flatten(), s=22, color="tab:blue", label="as it is", zorder=3)
     for name, pair in named.items():
         at = float(across[pair]), float(up[pair])
-        ax.annotate(name, at, xytext=(6, 4), textcoords="offset points", fontsize=9)
+        toward = "right" if at[0] > float(across.min() + across.max()) / 2 else "left"
+        place = (-6 if toward == "right" else 6, 4)
+        ax.annotate(name, at, xytext=place, textcoords="offset points", fontsize=9, ha=toward)
     ax.set(xlabel=x, ylabel=y, ylim=(0, None))
     ax.legend(loc="upper right")
     return ax

@@ -95,7 +95,7 @@ def tokens_to_logits(
     pieces: Sequence[str], *, d_model: int, d_vocab: int, ids: Sequence[int] = (),
     likely: Mapping[str, float] | None = None, ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
-    """Text cut into tokens, a line each: its id, its row of W_E, the layers, its logits; the last line's chances.
+    """Text cut into tokens, a line each: its id, its numbers, the layers, its logits; the last line's chances.
 
     `ids` are the tokens' ids and `likely` the most probable next tokens with their probabilities; without them both
     stay unnamed. The cells' shades are made up. Raises ValueError for no text, sizes below 1, or ids that do not fit.
@@ -113,8 +113,8 @@ def tokens_to_logits(
     edge, room = x[4] + logits / 2 + 0.75, 0.2 + max(map(len, names)) * 9 * LETTER
     right, tall = edge + max(1.6, room + 1.55), max(0.46 * len(words), 0.27 * len(names) + 0.15)
     ax = pen.canvas(right + 0.15, tall + 0.75, ax)
-    heads = ("token", "id", f"its row of $W_E$:\n{d_model} numbers", "layers of\nattention heads")
-    heads += (f"times $W_U$:\n{d_vocab} logits", "probabilities of\nthe next token")
+    heads = ("token", "id", f"looked up by id:\n{d_model} numbers", "layers of\nattention heads")
+    heads += (f"for all tokens:\n{d_vocab} logits", "probabilities of\nthe next token")
     for place, text in zip((*x, (edge + right) / 2), heads):
         pen.write(ax, (place, tall + 0.46), text, colour=QUIET)
     pen.box(ax, (x[3], 0.15 + tall / 2), (layers, tall), look=pen.FAINT, kind="layers")
@@ -129,8 +129,8 @@ def tokens_to_logits(
         _numbers(ax, (x[4], y), logits, 15, row + 7, DIRECT)
         if y > last + 0.1:
             across = x[3] + layers * (0.84 * (row + 1) / len(words) - 0.42)
-            pen.dot(ax, (across, y), look=QK, size=3)
-            pen.arrow(ax, (across, y), (across, last + 0.02), look=QK, width=1.1, level=5, kind="looks back")
+            pen.dot(ax, (across, y), look=OV, size=3)
+            pen.arrow(ax, (across, y), (across, last + 0.02), look=OV, width=1.1, level=5, kind="moves")
     pen.arrow(ax, (x[4] + logits / 2, last), (edge, last), look=DIRECT)
     pen.write(ax, (x[4] + logits / 2 + 0.35, last + 0.14), "softmax", size=8)
     pen.box(ax, ((edge + right) / 2, 0.15 + tall / 2), (right - edge, tall), kind="chances")
