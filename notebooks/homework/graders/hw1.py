@@ -21,7 +21,7 @@ from walkthrough.exercises.part_01 import random_tensor as normal
 from walkthrough.homework.task import Mistake, Task
 
 SUM = "notebook 01, “The stream is a sum”"
-ROWS = "notebook 00, “Rows, not columns”"
+ROWS = "notebook 00, “Reading the paper's formulas”"
 GAUGE = "notebook 02, “What training leaves open”"
 
 
@@ -136,7 +136,7 @@ CREDIT_MISTAKES = (
             lambda m, t: score(logits_of(m, written(m, t)), t[:, :-1])),
     Mistake("one position late: a token is predicted by the stream of the position before it", READS,
             lambda m, t: score(above_mean(written(m, t)[..., 1:, :] @ m.W_U), t[:, 1:])),
-    Mistake("positions were added to the stream: only queries and keys see them", "notebook 00, “Every weight, by name”",
+    Mistake("positions were added to the stream: only queries and keys see them", "notebook 00, “The weights, by name”",
             with_positions),
     Mistake("log-probabilities of single writers do not add up to anything: leave out the softmax", SUM,
             lambda m, t: score(logits_of(m, written(m, t)).log_softmax(-1), t[:, 1:])),

@@ -10,7 +10,7 @@ AXES = "notebook 01, “The stream has no special coordinates”"
 TABLE = "notebook 02, “The whole model is one table”"
 GOOD = "notebook 02, “How good is the table?”"
 RANK = "notebook 02, “The rank bottleneck”"
-READS = "notebook 00, “A model on your disk”"
+READS = "notebook 00, “What a model predicts”"
 
 
 # hw1-3 what an earlier token tells

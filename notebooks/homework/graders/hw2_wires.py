@@ -9,11 +9,11 @@ from torch import Tensor
 from walkthrough import models
 from walkthrough.homework.task import Mistake
 
-STEPS = "notebook 03, “One head, step by step”"
-ADD = "notebook 03, “Heads are independent and additive”"
-SPLIT = "notebook 03, “Where to look, what to move”"
-FROZEN = "notebook 03, “A head is one matrix, as long as its pattern holds still”"
-PRODUCTS = "notebook 03, “Products of heads, and shifts”"
+STEPS = "notebook 03, “Where a head looks”"
+ADD = "notebook 03, “The heads of a layer add up”"
+SPLIT = "notebook 03, “Only two products matter”"
+FROZEN = "notebook 03, “A frozen head is one matrix”"
+PRODUCTS = "notebook 03, “The product of two heads is a head”"
 STREAM = "notebook 01, “The stream is a sum”"
 TABLE = "notebook 02, “The whole model is one table”"
 

@@ -6,8 +6,8 @@ from walkthrough import models
 
 PATHS = "notebook 04, “The model is a sum of paths”"
 TABLES = "notebook 04, “Two tables for each head”"
-STEPS = "notebook 03, “One head, step by step”"
-MAP = "notebook 00, “Every weight, by name”"
+STEPS = "notebook 03, “Where a head looks”"
+MAP = "notebook 00, “The weights, by name”"
 COPYING = "notebook 05, “Copying, in d_head numbers”"
 CHANCE = "notebook 05, “How sure may we be?”"
 SAY = "notebook 05, “What two tables must say”"

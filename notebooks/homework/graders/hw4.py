@@ -8,7 +8,7 @@ from graders.hw4_runs import BROKEN, VIRTUAL, two_layers
 from walkthrough.homework.task import Mistake, Task
 
 SCORES, PROGRAMS = "notebook 06, “Three ways to read another head”", "notebook 06, “Two programs for one figure”"
-BY_HAND, GAUGE = "notebook 07, “Build one”", "notebook 03, “Where to look, what to move”"
+BY_HAND, GAUGE = "notebook 07, “Build one”", "notebook 03, “Only two products matter”"
 
 
 # hw4-1 what a head reads of a whole layer, over chance
