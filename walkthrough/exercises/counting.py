@@ -1,4 +1,4 @@
-"""The exercises of notebook 02 that begin with a table of counts: 2.1, 2.3 and 2.5."""
+"""The exercises of notebook 02 that begin with a table of counts: 2.1 and 2.3."""
 
 import math
 
@@ -97,41 +97,7 @@ CONDITIONAL_CRASHES = {
 }
 
 
-# 2.3 what came before
-
-
-def slow_before(counts: Tensor) -> Tensor:
-    """P(first | second), row by row."""
-    return slow_conditional(counts.T)
-
-
-BEFORE_MISTAKES = {
-    "that is what comes after: you conditioned on the first token of each pair, here the second is known":
-        slow_conditional,
-    "transposed: rows are the current token and columns what came before it":
-        lambda c: slow_conditional(c.T).T,
-    "wrong axis: each row must sum to 1, so turn the table over first, and divide by row sums then":
-        lambda c: slow_conditional(c).T,
-    "divided by the total: that is the probability of the pair, not of one token given the other":
-        lambda c: c.T / c.sum(),
-    "those are still counts: divide each row by its sum":
-        lambda c: c.T,
-    "divided by the highest count of each row instead of by its sum":
-        lambda c: c.T / c.T.max(1, keepdim=True).values.clamp_min(1),
-    "one was added to every count: give what was counted, without smoothing":
-        lambda c: (c.T + 1) / (c.T + 1).sum(1, keepdim=True),
-    "each COLUMN was divided by the sum of a row: the sum has lost an axis; keep it with keepdim=True":
-        lambda c: per_column(c.T, c.sum(0).clamp_min(1)),
-    "each COLUMN was divided by the sum of a row (keep the axis that you sum, with keepdim=True), and 0 / 0 is nan":
-        lambda c: per_column(c.T, c.sum(0)),
-    "0 / 0 is nan: a token that never came second has a row of zeros, and should keep it; divide by at least 1 there":
-        lambda c: c.T / c.T.sum(1, keepdim=True),
-    "that is what comes after, and 0 / 0 is nan: turn the table over, and divide by at least 1":
-        lambda c: c / c.sum(1, keepdim=True),
-}  # fmt: skip
-
-
-# 2.5 what one token tells about the next
+# 2.3 what one token tells about the next
 
 
 def counts_with_gaps() -> list[tuple]:
@@ -225,6 +191,5 @@ INFORMATION_MISTAKES = {
 
 EXERCISES: dict[str, Exercise] = {
     "2.1": Exercise(counts_of_all_shapes, slow_conditional, CONDITIONAL_MISTAKES, crashes=CONDITIONAL_CRASHES),
-    "2.3": Exercise(square_counts, slow_before, BEFORE_MISTAKES),
-    "2.5": Exercise(counts_with_gaps, slow_information, INFORMATION_MISTAKES),
+    "2.3": Exercise(counts_with_gaps, slow_information, INFORMATION_MISTAKES),
 }

@@ -9,24 +9,17 @@ from torch import Tensor
 from walkthrough.exercises import counting
 from walkthrough.exercises.exercise import Exercise
 
-
-def texts() -> list[tuple]:
-    """Random weights and a random text that begins with `<BOS>`."""
-    cases = []
-    for seed, (d_vocab, d_model, n_pos) in enumerate([(9, 3, 7), (6, 4, 11)]):
-        generator = torch.Generator().manual_seed(seed)
-        W_E, W_U = (torch.randn(shape, generator=generator) for shape in ((d_vocab, d_model), (d_model, d_vocab)))
-        text = torch.randint(1, d_vocab, (n_pos - 1,), generator=generator)
-        cases.append((1.5 * W_E, W_U, torch.cat([torch.zeros(1, dtype=torch.long), text])))
-    return cases
-
-
 # 2.2 the table in the weights
 
 
 def weights() -> list[tuple]:
     """Random weights of two sizes."""
-    return [(W_E, W_U) for W_E, W_U, _ in texts()]
+    cases = []
+    for seed, (d_vocab, d_model) in enumerate([(9, 3), (6, 4)]):
+        generator = torch.Generator().manual_seed(seed)
+        W_E, W_U = (torch.randn(shape, generator=generator) for shape in ((d_vocab, d_model), (d_model, d_vocab)))
+        cases.append((1.5 * W_E, W_U))
+    return cases
 
 
 def slow_log_probs(W_E: Tensor, W_U: Tensor) -> Tensor:
@@ -76,54 +69,7 @@ LOG_PROBS_CRASHES = {
 }
 
 
-# 2.4 surprise from the weights
-
-
-def slow_surprise(W_E: Tensor, W_U: Tensor, tokens: Tensor) -> Tensor:
-    """The loss at each token after the first, token by token."""
-    surprise = []
-    for current, following in zip(tokens[:-1].tolist(), tokens[1:].tolist()):
-        weights = [math.exp(W_E[current] @ W_U[:, token]) for token in range(len(W_E))]
-        surprise.append(-math.log(weights[following] / sum(weights)))
-    return torch.tensor(surprise)
-
-
-SURPRISE_MISTAKES = {
-    "each token was scored on itself: shift by one, for a token predicts the next":
-        lambda e, u, t: -log_probs(e, u)[t, t],
-    "each token was scored on itself, and one is missing: score tokens[1:] by the rows of tokens[:-1]":
-        lambda e, u, t: -log_probs(e, u)[t[1:], t[1:]],
-    "the last token was scored on nothing, and each other one on itself: score tokens[1:] by the rows of tokens[:-1]":
-        lambda e, u, t: -log_probs(e, u)[t[:-1], t[:-1]],
-    "backwards: the later token was used to predict the earlier one":
-        lambda e, u, t: -log_probs(e, u)[t[1:], t[:-1]],
-    "no softmax: those are logits; take log_softmax over d_vocab first":
-        lambda e, u, t: -(e @ u)[t[:-1], t[1:]],
-    "softmax over the wrong axis: each row of logits belongs to one current token":
-        lambda e, u, t: -(e @ u).log_softmax(0)[t[:-1], t[1:]],
-    "softmax over the positions of the text: it goes over d_vocab":
-        lambda e, u, t: -(e[t[:-1]] @ u).log_softmax(0)[range(len(t) - 1), t[1:]],
-    "those are probabilities: the surprise is minus their logarithm":
-        lambda e, u, t: log_probs(e, u).exp()[t[:-1], t[1:]],
-    "those are log-probabilities: the minus is missing":
-        lambda e, u, t: log_probs(e, u)[t[:-1], t[1:]],
-    "that is in bits: use the natural logarithm":
-        lambda e, u, t: -log_probs(e, u)[t[:-1], t[1:]] / math.log(2),
-    "averaged: give one number for each token after the first":
-        lambda e, u, t: -log_probs(e, u)[t[:-1], t[1:]].mean(),
-    "added up: give one number for each token after the first":
-        lambda e, u, t: -log_probs(e, u)[t[:-1], t[1:]].sum(),
-    "every current token was scored on every next one: pick one entry for each pair, table[tokens[:-1], tokens[1:]]":
-        lambda e, u, t: -log_probs(e, u)[t[:-1]][:, t[1:]],
-    "those are whole rows: pick the entry of the token that came next":
-        lambda e, u, t: -log_probs(e, u)[t[:-1]],
-}  # fmt: skip
-SURPRISE_CRASHES = {
-    "is out of bounds": "an index is too large: table[a][b] takes rows of rows, table[a, b] takes one entry for each pair",
-}
-
-
-# 2.6 other weights, the same predictions
+# 2.4 other weights, the same predictions
 
 
 def close(x: Tensor, y: Tensor) -> bool:
@@ -166,7 +112,5 @@ EXERCISES: dict[str, Exercise] = {
     "2.1": counting.EXERCISES["2.1"],
     "2.2": Exercise(weights, slow_log_probs, LOG_PROBS_MISTAKES, crashes=LOG_PROBS_CRASHES),
     "2.3": counting.EXERCISES["2.3"],
-    "2.4": Exercise(texts, slow_surprise, SURPRISE_MISTAKES, crashes=SURPRISE_CRASHES),
-    "2.5": counting.EXERCISES["2.5"],
-    "2.6": Exercise(weights, judge=judge_orthonormal),
+    "2.4": Exercise(weights, judge=judge_orthonormal),
 }

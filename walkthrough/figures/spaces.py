@@ -47,5 +47,5 @@ def wire_strengths(
         low, high = within[title]
         head_pairs(table - chance, limit=limit, within=(low - chance, high - chance), ax=ax)
         ax.set(title=title, xlabel="head that reads")
-    fig.colorbar(axes[0, -1].images[0], ax=axes, label="wire strength above chance", shrink=0.7)
+    fig.colorbar(axes[0, -1].images[0], ax=axes, label=f"wire strength minus chance, {chance:.4f}", shrink=0.7)
     return list(axes.flat)

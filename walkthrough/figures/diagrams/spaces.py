@@ -34,7 +34,7 @@ def subspaces(*, ax: Axes | None = None) -> Axes:
     x, y = flat(origin, tip)
     write(ax, (x - 0.1, y + 0.14), "$x$, in the stream", colour=STREAM.line)
     x, y = flat(origin, foot)
-    write(ax, (x - 0.2, y - 0.2), "$Px$, seen", colour=CHOSEN.line)
+    write(ax, (x - 0.2, y - 0.2), "$xP$, seen", colour=CHOSEN.line)
     write(ax, (x + 0.1, y + 0.85), "not seen", size=8, colour=QUIET, across="left")
     write(ax, (1.75, 0.38), "the subspace that $W_{in}$ reads:\nd_head of d_model dimensions", size=8, colour=QK.line)
     return ax

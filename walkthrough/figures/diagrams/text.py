@@ -114,7 +114,7 @@ def tokens_to_logits(
     right, tall = edge + max(1.6, room + 1.55), max(0.46 * len(words), 0.27 * len(names) + 0.15)
     ax = pen.canvas(right + 0.15, tall + 0.75, ax)
     heads = ("token", "id", f"looked up by id:\n{d_model} numbers", "layers of\nattention heads")
-    heads += (f"for all tokens:\n{d_vocab} logits", "probabilities of\nthe next token")
+    heads += (f"for each next token:\n{d_vocab} logits", "probabilities of\nthe next token")
     for place, text in zip((*x, (edge + right) / 2), heads):
         pen.write(ax, (place, tall + 0.46), text, colour=QUIET)
     pen.box(ax, (x[3], 0.15 + tall / 2), (layers, tall), look=pen.FAINT, kind="layers")
