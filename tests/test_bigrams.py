@@ -175,7 +175,4 @@ def test_figures_draw_the_numbers_they_are_given():
     assert axes[0].get_xlim() == axes[1].get_xlim()  # lengths can be compared across panels
     ax = figures.basics.agreement(torch.arange(4.0), torch.arange(4.0) ** 2, x="seed 0", y="seed 1")
     assert (ax.collections[0].get_array().sum(), ax.get_ylabel()) == (4, "seed 1")
-    ax = figures.basics.along_text({"a": torch.tensor([3.0, 1.0])}, [8, 24], y="loss (nats)")
-    assert ax.get_lines()[0].get_xydata().tolist() == [[8, 3], [24, 1]]
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a"]
     plt.close("all")

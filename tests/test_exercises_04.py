@@ -51,14 +51,6 @@ def right_rise(with_source, without, outs):
     return (after / before).log()
 
 
-def right_shift(frequency, offset):
-    R, angle = torch.zeros(2 * len(frequency), 2 * len(frequency)), frequency * offset
-    R[::2, ::2] = R[1::2, 1::2] = torch.diag(angle.cos())
-    R[::2, 1::2] = torch.diag(angle.sin())
-    R[1::2, ::2] = -torch.diag(angle.sin())
-    return R
-
-
 RIGHT = {
     "4.1": right_paths,
     "4.2": right_qk,
@@ -66,7 +58,6 @@ RIGHT = {
     "4.4": right_centred,
     "4.5": right_score,
     "4.6": right_rise,
-    "4.7": right_shift,
 }
 
 
@@ -135,9 +126,6 @@ GENERIC = [
     ("4.5", lambda *case: torch.tensor([right_score(*case)]), "an axis of length 1 too many"),
     ("4.6", lambda w, o, t: right_rise(o, w, t), "the sign is flipped"),
     ("4.6", lambda *case: right_rise(*case)[1:], "wrong shape"),
-    ("4.7", lambda f, k: right_shift(f, k)[:-1], "wrong shape"),
-    ("4.7", lambda f, k: right_shift(f, k - 1), "the values differ"),
-    ("4.7", lambda f, k: -right_shift(f, k), "the sign is flipped"),
     *((label, lambda *case: None, "returned None") for label in RIGHT),
 ]  # fmt: skip
 
@@ -172,10 +160,8 @@ def test_the_paths_of_the_check_add_up_to_the_logits():
 
 
 def test_answers_hold_for_a_model_and_not_only_for_random_weights():
-    """Shifted: the model's own positions. Score: the logits that arrive on a prompt of three tokens."""
+    """Score: the logits that arrive on a prompt of three tokens."""
     model = models.tiny(1, seed=4).double()
-    frequency = torch.pi * torch.logspace(0, -torch.tensor(32).log10().item(), 16)
-    torch.testing.assert_close(model.W_pos[3:].float() @ right_shift(frequency, 3), model.W_pos[:-3].float())
     model.W_pos.data.zero_()
     source, destination, outs = 5, 9, [17, 2]
     pattern = model.run_with_cache(torch.tensor([[0, source, destination]]))[1]["pattern", 0][0, 2, 2]

@@ -126,7 +126,9 @@ def test_the_exported_page_is_one_file_without_libraries(page):
 
 def test_the_exported_page_has_formulas_and_pictures_and_no_widget(page):
     cells = nbformat.read(NOTEBOOK, 4).cells
-    formulas = sum(len(re.findall(r"\$\$[^$]+\$\$|\$[^$]+\$", cell.source)) for cell in cells if cell.cell_type == "markdown")
+    formulas = sum(
+        len(re.findall(r"\$\$[^$]+\$\$|\$[^$]+\$", cell.source)) for cell in cells if cell.cell_type == "markdown"
+    )
     assert page.count("<math") == formulas > 0
     assert page.count("data:image/png;base64") >= sum("image/png" in str(cell.get("outputs")) for cell in cells) > 0
     outputs = [o for cell in cells for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]

@@ -25,17 +25,6 @@ def test_stacked_bars_stand_on_one_another():
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b", "c"]
 
 
-def test_dots_have_the_colour_of_their_line():
-    lines = {"0:3": torch.tensor([0.1, 0.7]), "random": torch.tensor([0.2, 0.2])}
-    ax = figures.circuits.lines_and_dots(lines, {"0:3": torch.tensor([0.0, 0.8])}, x="tokens back", y="attention")
-    line, dots, random = ax.get_lines()
-    assert line.get_color() == dots.get_color()
-    assert (line.get_marker(), dots.get_marker(), random.get_linestyle()) == ("None", "o", ":")
-    assert dots.get_ydata().tolist() == pytest.approx([0.0, 0.8])
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["0:3", "random"]
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("tokens back", "attention")
-
-
 def test_effects_are_in_their_rows_with_a_colour_for_each_group_and_controls_grey():
     effect, source, destination = torch.tensor([1.0, 3.0]), torch.tensor([0.0, 0.0]), torch.tensor([0.0, 1.0, 0.5])
     rows = {
@@ -56,28 +45,6 @@ def test_effects_are_in_their_rows_with_a_colour_for_each_group_and_controls_gre
     shown = [tuple(handle.get_color()[0].tolist()) for handle in legend.legend_handles]
     assert shown == [to_rgba(name) for name in ("tab:blue", "tab:orange", "silver", "dimgrey")]
     assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first row on top
-
-
-def test_blocks_frame_the_columns_that_the_text_uses_and_say_their_numbers():
-    matrix = torch.arange(36.0).view(6, 6) / 10
-    matrix[0, 1] = 99  # of a column that is not used
-    ax = figures.circuits.blocks(matrix, [" a", "b", "c"], [0, 2], label="logits")
-    assert ax.images[0].get_clim() == pytest.approx((-3.5, 3.5))
-    frames = {(p.get_x(), p.get_y(), p.get_width(), p.get_height()) for p in ax.patches}
-    assert frames == {(-0.5, -0.5, 1, 6), (4.5, 2.5, 1, 3)}
-    numbers = {text.get_position(): text.get_text() for text in ax.texts if text.get_text()[1:2] == "."}
-    assert numbers == {(c, r): f"{matrix[r, c]:.1f}" for c, first in ((0, 0), (5, 3)) for r in range(first, 6)}
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["·a", "b", "c"] * 2
-    assert {"0 (·a)", "1 (c)", "position that predicts"} <= {text.get_text() for text in ax.texts}
-
-
-def test_dots_lie_in_the_row_of_their_group():
-    ax = figures.circuits.dots({"found": [1.0, 2.5], "not found": [0.5]}, x="nats")
-    found, missed, _ = ax.get_lines()
-    assert (list(found.get_xdata()), list(found.get_ydata())) == ([1.0, 2.5], [0, 0])
-    assert (list(missed.get_xdata()), list(missed.get_ydata())) == ([0.5], [1])
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["found", "not found"]
-    assert ax.get_ylim()[0] > ax.get_ylim()[1]
 
 
 def test_excerpts_say_each_number_in_its_place_on_one_scale():

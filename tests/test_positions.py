@@ -38,13 +38,6 @@ def test_what_is_added_to_a_whole_row_has_no_share():
     torch.testing.assert_close(positions.term_shares(terms)[0], torch.tensor([0.0, 1.0]))
 
 
-def test_attention_by_distance_by_loops(patterns):
-    got = positions.by_distance(patterns, n_distances=4, first_query=2)
-    for back in range(4):
-        values = [patterns[b, h, q, q - back] for b in range(2) for h in range(3) for q in range(max(2, back), 8)]
-        torch.testing.assert_close(got[back], torch.stack(values).mean())
-
-
 def test_total_variation_is_what_has_to_be_moved(patterns):
     one, other = torch.tensor([[1.0, 0.0], [0.25, 0.75]]), torch.tensor([[1.0, 0.0], [0.5, 0.5]])
     assert positions.total_variation(one, other).tolist() == [0, 0.25]

@@ -180,15 +180,3 @@ def curves(
     ax.set(xlabel=x, ylabel=y)
     ax.legend(fontsize=8)
     return ax
-
-
-def along_text(
-    lines: Mapping[str, Float[Tensor, " point"]], positions: Sequence[int], *, y: str, ax: Axes | None = None
-) -> Axes:
-    """One labelled curve each over positions in a text, with a dot at each point; names stand at the right."""
-    ax = ax or plt.subplots(figsize=(7, 3), layout="constrained")[1]
-    for name, values in lines.items():
-        ax.plot(positions, values, marker=".", label=name)
-    ax.set(xlabel="position in the text (tokens)", ylabel=y)
-    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    return ax

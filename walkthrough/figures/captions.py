@@ -19,5 +19,8 @@ def show(alt: str, *, drawing: bool = False) -> None:
         raise ValueError(f"{alt!r} does not say what is to be seen: give a sentence")
     figure = plt.gcf()
     display(figure, metadata={"image/png": {"alt": alt} | ({"drawing": True} if drawing else {})})
-    display({"text/html": f'<p class="wt-caption"><em>{html.escape(alt, quote=False)}</em></p>', "text/plain": alt}, raw=True)
+    display(
+        {"text/html": f'<p class="wt-caption"><em>{html.escape(alt, quote=False)}</em></p>', "text/plain": alt},
+        raw=True,
+    )
     plt.close(figure)

@@ -6,10 +6,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from jaxtyping import Complex, Float
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from walkthrough.figures.basics import label_tokens, visible
+from walkthrough.figures.basics import label_tokens
 
 
 def stacked(
@@ -24,21 +23,6 @@ def stacked(
         ax.bar_label(drawn, above, padding=2)
     ax.set(ylim=(0, 1.1))
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    return ax
-
-
-def lines_and_dots(
-    lines: Mapping[str, Float[Tensor, " step"]], dots: Mapping[str, Float[Tensor, " step"]], *, x: str, y: str,
-    ax: Axes | None = None,
-) -> Axes:  # fmt: skip
-    """One line each over 0, 1, 2, …, with dots of its colour where `dots` has its name, and dotted black where not."""
-    ax = ax or plt.subplots(figsize=(6.5, 3.5), layout="constrained")[1]
-    for name, values in lines.items():
-        (line,) = ax.plot(values, "-" if name in dots else "k:", label=name)
-        if name in dots:
-            ax.plot(dots[name], "o", color=line.get_color())
-    ax.set(xlabel=x, ylabel=y)
-    ax.legend()
     return ax
 
 
@@ -64,17 +48,6 @@ def effects(
     ax.set_yticks(range(len(rows)), list(rows), family="monospace", fontsize=8)
     ax.axvline(0, color="grey", linewidth=0.8)
     ax.set(xlabel=x, ylim=(len(rows) - 0.2, -0.7))
-    return ax
-
-
-def dots(groups: Mapping[str, Sequence[float]], *, x: str, ax: Axes | None = None) -> Axes:
-    """A row of dots for each group, the first on top; a thin line marks zero."""
-    ax = ax or plt.subplots(figsize=(6.5, 0.8 + 0.45 * len(groups)), layout="constrained")[1]
-    for row, values in enumerate(groups.values()):
-        ax.plot(values, [row] * len(values), "o", alpha=0.5)
-    ax.set_yticks(range(len(groups)), list(groups))
-    ax.axvline(0, color="grey", linewidth=0.8)
-    ax.set(xlabel=x, ylim=(len(groups) - 0.5, -0.5))
     return ax
 
 
@@ -122,46 +95,6 @@ def excerpts(
             )
         ax.set(title=title, xlabel=x, ylabel=y)
     return list(grid.flat)
-
-
-def blocks(
-    matrix: Float[Tensor, "row column"],
-    tokens: Sequence[str],
-    text: Sequence[int],
-    *,
-    label: str,
-    ax: Axes | None = None,
-) -> Axes:
-    """A map from tokens at some positions to logits at the same positions: a block for each pair of positions.
-
-    `tokens` is the vocabulary of each block, and `text` the place in it of the token at each position. Only those
-    columns are used by the text: they are framed, hold their numbers, and give the colours their scale.
-    """
-    ax = ax or plt.subplots(figsize=(6.4, 5.2), layout="constrained")[1]
-    size, n_pos = len(tokens), len(text)
-    used = [position * size + token for position, token in enumerate(text)]
-    limit = float(matrix[:, used].abs().max())
-    image = ax.imshow(matrix, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
-    label_tokens(ax, list(tokens) * n_pos, list(tokens) * n_pos)
-    for position, column in enumerate(used):
-        top = position * size - 0.5
-        ax.add_patch(Rectangle((column - 0.5, top), 1, n_pos * size - 0.5 - top, fill=False, linewidth=1.8))
-        for row in range(position * size, n_pos * size):
-            value = matrix[row, column].item()
-            colour = "white" if abs(value) > 0.6 * limit else "black"
-            ax.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=7, color=colour)
-        middle = (position + 0.5) * size - 0.5
-        word = visible([tokens[text[position]]])[0]
-        ax.text(middle, -0.8, f"{position} ({word})", ha="center", va="bottom", fontsize=9)
-        ax.text(n_pos * size - 0.3, middle, f"{position} ({word})", ha="left", va="center", fontsize=9, rotation=270)
-        if position:
-            ax.axhline(position * size - 0.5, color="black", linewidth=0.8)
-            ax.axvline(position * size - 0.5, color="black", linewidth=0.8)
-    ax.set_title("position that is looked at", fontsize=10, pad=22)
-    ax.set(xlabel="token that comes in", ylabel="logit that it adds to")
-    ax.text(n_pos * size + 0.5, n_pos * size / 2 - 0.5, "position that predicts", rotation=270, ha="left", va="center")
-    ax.figure.colorbar(image, ax=ax, label=label, shrink=0.7, pad=0.12)
-    return ax
 
 
 def eigenvalues(panels: Mapping[str, Complex[Tensor, " index"]]) -> list[Axes]:

@@ -20,17 +20,6 @@ def term_shares(terms: Float[Tensor, "term batch query key"]) -> tuple[Float[Ten
     return shares, (total / visible.sum() / len(score)).sqrt()
 
 
-def by_distance(
-    pattern: Float[Tensor, "*batch query key"], n_distances: int = 9, first_query: int = 60
-) -> Float[Tensor, " distance"]:
-    """Mean attention to the current token, to the one before it, and so on; queries before `first_query` left out."""
-    means = []
-    for back in range(n_distances):
-        query = torch.arange(max(first_query, back), pattern.shape[-2])
-        means.append(pattern[..., query, query - back].mean())
-    return torch.stack(means)
-
-
 def total_variation(
     pattern: Float[Tensor, "*batch query key"], other: Float[Tensor, "*other query key"]
 ) -> Float[Tensor, "..."]:
