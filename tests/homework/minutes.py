@@ -8,17 +8,21 @@ import nbformat
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 GUIDE = NOTEBOOKS / "instructors_guide.md"
 BEGIN, END = "<!-- made by tests/homework/minutes.py -->", "<!-- end of minutes -->"
-WORDS_A_MINUTE, MINUTES_A_CELL = 130, 1.0
+WORDS_A_MINUTE, LINES_A_MINUTE = 130, 10
 
 
 def minutes(file: Path) -> tuple[int, int, int]:
-    """Of one notebook of the course: minutes to read, minutes to run cells and look, minutes that its exercises state."""
+    """Of one notebook of the course: minutes to read, minutes to run cells and look, minutes that its exercises state.
+
+    What is folded, hints, solutions and answers, is not counted: the exercises' minutes are theirs too.
+    """
     cells = nbformat.read(file, 4).cells
     prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     stated = re.findall(r"\*\*Exercises? [\d.]+( and [\d.]+)?(?:: [^*]+)?\*\* \((?:\w+, )?(\d+) minutes", prose)
     exercises = sum(int(minutes) * (2 if second else 1) for second, minutes in stated)
-    code = sum(cell.cell_type == "code" for cell in cells)
-    return round(len(prose.split()) / WORDS_A_MINUTE), round(code * MINUTES_A_CELL), exercises
+    words = len(re.sub(r"<details>.*?</details>", "", prose, flags=re.DOTALL).split())
+    lines = sum(len(cell.source.splitlines()) for cell in cells if cell.cell_type == "code")
+    return round(words / WORDS_A_MINUTE), round(lines / LINES_A_MINUTE), exercises
 
 
 def table() -> str:
