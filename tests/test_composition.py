@@ -197,3 +197,36 @@ def test_each_pair_has_its_dot_and_the_ring_of_chance_and_some_have_names():
     assert (name.get_text(), name.xy) == ("a to b", (5, 11))
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("score", "ratio")
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["by chance", "as it is"]
+
+
+def test_lengths_of_virtual_heads_are_those_of_the_two_heads_in_a_row():
+    model = models.tiny(2, seed=3).double()
+    run = model.run_with_cache(torch.randint(1, 64, (1, 7), generator=torch.Generator().manual_seed(1)))[1]
+    R = circuits.random_rotation(model.cfg.d_model, seed=5)
+    for turn in (None, R):
+        ratios = composition.virtual_head_ratios(model, run, turn)
+        for first in range(model.cfg.n_heads):
+            wrote = paths.head_output(
+                run["pattern", 0][0, first], run["resid_pre", 0][0], *model_weights(model, 0, first)
+            )
+            wrote = wrote if turn is None else wrote @ turn
+            for second in range(model.cfg.n_heads):
+                W_V, W_O = model_weights(model, 1, second)
+                moved_on = paths.head_output(run["pattern", 1][0, second], wrote, W_V, W_O)
+                whole = paths.head_output(run["pattern", 1][0, second], run["resid_pre", 1][0], W_V, W_O)
+                torch.testing.assert_close(ratios[first, second], moved_on.norm() / whole.norm())
+    with pytest.raises(ValueError, match="must be in an earlier layer"):
+        composition.virtual_head_ratios(model, run, layers=(1, 0))
+
+
+def model_weights(model, layer, head):
+    return models.head_weights(model, layer, head)[2:]
+
+
+def test_rank_correlation_is_spearman_s():
+    a, b = torch.randn(2, 4, 5, generator=torch.Generator().manual_seed(0))
+    order = lambda x: [sorted(x.flatten().tolist()).index(value) for value in x.flatten().tolist()]
+    gaps = sum((i - j) ** 2 for i, j in zip(order(a), order(b)))
+    assert composition.rank_correlation(a, b) == pytest.approx(1 - 6 * gaps / (20 * (20**2 - 1)))
+    assert composition.rank_correlation(a, a.exp()) == pytest.approx(1)
+    assert composition.rank_correlation(a, -a) == pytest.approx(-1)

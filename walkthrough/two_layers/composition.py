@@ -40,6 +40,33 @@ def random_scores(
     return torch.stack([torch.stack([composition_scores(each, kind) for kind in "QKV"]) for each in untrained])
 
 
+def virtual_head_ratios(
+    model, run, R: Float[Tensor, "d_model d_model"] | None = None, layers: tuple[int, int] = (0, 1)
+) -> Float[Tensor, "write read"]:
+    """How long what each virtual head adds is, in a run, over the length of all that its later head adds.
+
+    Lengths are Frobenius norms over all positions; `run` is what `run_with_cache` returns for one prompt. An orthogonal R
+    turns what the earlier head wrote before the later one reads it: lengths and patterns stay, the match of the heads is
+    left to chance. Raises ValueError for layers in the wrong order (Elhage et al. 2021, "Virtual Attention Heads").
+    """
+    earlier, later = layers
+    check_pair(model, (earlier, 0), (later, 0))
+    wrote = run["z", earlier][0].transpose(0, 1) @ model.W_O[earlier]  # [write pos d_model]
+    read = wrote if R is None else wrote @ R
+    moved_on = run["pattern", later][0] @ read[:, None] @ model.W_V[later] @ model.W_O[later]  # [write read pos d_model]
+    whole = run["z", later][0].transpose(0, 1) @ model.W_O[later]
+    return moved_on.norm(dim=(-2, -1)) / whole.norm(dim=(-2, -1))
+
+
+def rank_correlation(a: Float[Tensor, "*entry"], b: Float[Tensor, "*entry"]) -> float:
+    """Spearman's rank correlation: the correlation coefficient of the places that the entries of a and of b have in order.
+
+    1 for the same order, -1 for the reverse. Equal entries get neighbouring places.
+    """
+    places = [each.flatten().argsort().argsort().double() for each in (a, b)]
+    return torch.corrcoef(torch.stack(places))[0, 1].item()
+
+
 def q_composed_circuit(model, first: tuple[int, int], second: tuple[int, int]):
     """How much the second head, from queries that the first head built of each token (row), looks for each token (column).
 
