@@ -128,26 +128,6 @@ def test_the_seed_fixes_a_fit_and_gradients_do_not_leak():
     assert not one[0].requires_grad
 
 
-def test_squares_without_weights_are_fitted_by_the_largest_singular_values():
-    table = random_table(2, 12)
-    left, values, right = torch.linalg.svd(table)
-    W_E, W_U = bigrams.fit_squares(table, torch.ones(12, 12), 2, steps=1500)
-    torch.testing.assert_close((W_E @ W_U).double(), left[:, :2] * values[:2] @ right[:2], rtol=0, atol=1e-3)
-
-
-def test_weights_say_which_places_are_fitted():
-    table, weights = random_table(3, 6), torch.zeros(6, 6, dtype=torch.long)
-    weights[:3], weights[3:] = (
-        7,
-        torch.tensor([1, 0, 0, 0, 0, 0]),
-    )  # a column is all that is asked of the last three rows
-    W_E, W_U = bigrams.fit_squares(table, weights, 3, steps=1500)
-    error = (W_E @ W_U - table).abs()
-    assert error[weights > 0].max() < 1e-3 < 0.1 < error[weights == 0].max()
-    same = bigrams.fit_squares(table, weights / weights.sum(), 3, steps=5)
-    torch.testing.assert_close(bigrams.fit_squares(table, weights, 3, steps=5), same)
-
-
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
@@ -157,7 +137,6 @@ def test_weights_say_which_places_are_fitted():
         (lambda: bigrams.loss_on_counts(0 * COUNTS, random_table()), "at least one pair counted"),
         (lambda: bigrams.smoothed(COUNTS, 0), "strength must be above zero"),
         (lambda: bigrams.fit_low_rank(COUNTS, 0), "d_model must be at least 1"),
-        (lambda: bigrams.fit_squares(random_table(), COUNTS, 0), "d_model must be at least 1"),
     ],
 )
 def test_bad_input_gets_one_sentence(call, sentence):

@@ -199,8 +199,7 @@ def test_each_pair_has_its_dot_and_the_ring_of_chance_and_some_have_names():
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["by chance", "as it is"]
 
 
-def test_lengths_of_virtual_heads_are_those_of_the_two_heads_in_a_row():
-    model = models.tiny(2, seed=3).double()
+def test_lengths_of_virtual_heads_are_those_of_the_two_heads_in_a_row(model):
     run = model.run_with_cache(torch.randint(1, 64, (1, 7), generator=torch.Generator().manual_seed(1)))[1]
     R = circuits.random_rotation(model.cfg.d_model, seed=5)
     for turn in (None, R):

@@ -1,9 +1,7 @@
 """Bigram counts against the one table that a zero-layer model is: log-probabilities, KL, losses, low-rank fits."""
 
-from collections.abc import Callable
-
 import torch
-from jaxtyping import Float, Int, Real
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
@@ -69,48 +67,17 @@ def fit_low_rank(
 ) -> tuple[Float[Tensor, "first d_model"], Float[Tensor, "d_model second"]]:
     """W_E and W_U whose softmax fits a table of counts well, by Adam; ValueError unless d_model is positive.
 
-    What falls is the mean cross-entropy of the pairs counted.
+    What falls is the mean cross-entropy of the pairs counted. The seed fixes the random start.
     """
-    share = counts / counts.sum()
-
-    def loss(W_E: Tensor, W_U: Tensor) -> Tensor:
-        return -(share * bigram_log_probs(W_E, W_U)).sum()
-
-    return _trained(loss, counts.shape, d_model, seed, steps)
-
-
-def fit_squares(
-    table: Float[Tensor, "first second"],
-    weights: Real[Tensor, "first second"],
-    d_model: int,
-    seed: int = 0,
-    steps: int = 500,
-) -> tuple[Float[Tensor, "first d_model"], Float[Tensor, "d_model second"]]:
-    """W_E and W_U whose product is near a table, by Adam; ValueError unless d_model is positive.
-
-    What falls is the sum of the squared errors, each multiplied by the weight of its place.
-    """
-    target, share = table.float(), (weights / weights.sum()).float()
-
-    def error(W_E: Tensor, W_U: Tensor) -> Tensor:
-        return (share * (target - W_E @ W_U).square()).sum()
-
-    return _trained(error, table.shape, d_model, seed, steps)
-
-
-def _trained(
-    loss: Callable[[Tensor, Tensor], Tensor], shape: tuple[int, int], d_model: int, seed: int, steps: int
-) -> tuple[Tensor, Tensor]:
-    """Two factors that start at random and are trained to lower a loss; the seed fixes the start."""
     if d_model < 1:
         raise ValueError(f"d_model must be at least 1, not {d_model}")
-    generator = torch.Generator().manual_seed(seed)
-    W_E = (torch.randn(shape[0], d_model, generator=generator) / d_model**0.5).requires_grad_()
-    W_U = torch.randn(d_model, shape[1], generator=generator).requires_grad_()
+    share, generator = counts / counts.sum(), torch.Generator().manual_seed(seed)
+    W_E = (torch.randn(counts.shape[0], d_model, generator=generator) / d_model**0.5).requires_grad_()
+    W_U = torch.randn(d_model, counts.shape[1], generator=generator).requires_grad_()
     optimiser = torch.optim.Adam([W_E, W_U], betas=(0.9, 0.99))
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = 0.1 * (1 - step / steps)
         optimiser.zero_grad()
-        loss(W_E, W_U).backward()
+        (-(share * bigram_log_probs(W_E, W_U)).sum()).backward()
         optimiser.step()
     return W_E.detach(), W_U.detach()

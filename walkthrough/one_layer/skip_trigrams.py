@@ -54,11 +54,12 @@ ABSENT = ("rb", "wb", "tqdm", ").__", '"%', "**)", "tf", "QtWidgets", "pygame") 
 def skip_trigram_score(
     qk, ov, source: int, destination: int, outs: list[int]
 ) -> Float[Tensor, ""]:  # fmt: skip
-    """What a head adds to the logits of outs if it can look at nothing but source and <BOS>.
+    """What the source adds to outs through this head, if the head sees only source and <BOS>.
 
-    `qk` and `ov` are the head's circuits. Attention to the source is the sigmoid of its QK entry
-    less that of <BOS> (token 0), positions left out. It is multiplied by the mean OV entry of the
-    outs, less the mean of the source's row. In logits (Elhage et al. 2021, "Skip-Trigrams").
+    What <BOS> itself adds is left out. `qk` and `ov` are the head's circuits. Attention to the
+    source is the sigmoid of its QK entry less that of <BOS> (token 0), positions left out. It is
+    multiplied by the mean OV entry of the outs, less the mean of the source's row. In logits
+    (Elhage et al. 2021, "Skip-Trigrams").
     """
     log_odds = qk.A[destination] @ (qk.B[:, source] - qk.B[:, 0])
     attention = log_odds.sigmoid()

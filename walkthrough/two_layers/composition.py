@@ -53,7 +53,8 @@ def virtual_head_ratios(
     check_pair(model, (earlier, 0), (later, 0))
     wrote = run["z", earlier][0].transpose(0, 1) @ model.W_O[earlier]  # [write pos d_model]
     read = wrote if R is None else wrote @ R
-    moved_on = run["pattern", later][0] @ read[:, None] @ model.W_V[later] @ model.W_O[later]  # [write read pos d_model]
+    taken = run["pattern", later][0] @ read[:, None]  # [write read pos d_model]
+    moved_on = taken @ model.W_V[later] @ model.W_O[later]
     whole = run["z", later][0].transpose(0, 1) @ model.W_O[later]
     return moved_on.norm(dim=(-2, -1)) / whole.norm(dim=(-2, -1))
 
