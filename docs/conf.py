@@ -51,9 +51,13 @@ def prepare(app: Sphinx, page: str, source: list[str]) -> None:
 
 def formula(writer, node) -> None:
     """Write a formula as MathML, and not also the LaTeX that is its text."""
-    block = isinstance(node, nodes.math_block)
-    found = export.mathml(node.astext(), block=block)
-    writer.body.append(f'<div class="math">{found}</div>' if block else found)
+    latex, block = node.astext(), isinstance(node, nodes.math_block)
+    found = export.mathml(latex, block=block)
+    if block:
+        found = f'<div class="math">{found}</div>'
+    elif len(latex) > 30:  # wider than a phone, perhaps: it gets a box that scrolls
+        found = f'<span class="wide-math">{found}</span>'
+    writer.body.append(found)
     raise nodes.SkipNode
 
 
