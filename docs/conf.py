@@ -9,7 +9,7 @@ from sphinx.application import Sphinx
 
 from walkthrough import export
 
-PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 REPOSITORY = PROJECT["urls"]["Repository"]
 
 project = html_title = "walkthrough"

@@ -1,29 +1,67 @@
-"""Every test of the course: unit tests, and nbval over all notebooks.
+"""The tests of the course, by one command that takes no settings from the machine.
 
-`python tests/run.py` runs them all; `python tests/run.py benchmarks` runs the benchmarks, one after the other; with other
-options, it runs pytest once, with those. Where the system allows it, the
-tests run with the network unplugged: nothing but the loopback device, which Jupyter's kernels talk over.
+`python tests/run.py` runs all: unit tests, and every notebook, its outputs compared with those that are stored. `quick`
+runs what answers in a minute or two: unit tests that start no other program. `benchmarks` measures, one after the other;
+`benchmarks --short` shows that they work. With other options, pytest runs once, with those. Where the system allows it,
+the tests run with the network unplugged: nothing but the loopback device, which Jupyter's kernels talk over.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
 
+TESTS = Path(__file__).parent
 UNPLUGGED = ["unshare", "-rn", "sh", "-c", 'ip link set lo up; exec "$@"', "sh"]
-BENCHMARKS = "tests/benchmarks"
+BENCHMARKS = str(TESTS / "benchmarks")
+SHARED = ["--dist", "loadscope", "--no-loadscope-reorder", "-p", "sharing", "--ignore", BENCHMARKS]
+# What else a machine may have set: colours, widths, languages, profiles, other people's modules and options.
+SETTINGS = re.compile(
+    r"(PYTHON|PYTEST_|IPYTHON|JUPYTER_|MPL|MATPLOTLIB|LC_|LANG|ACCELERATE_|HF_|TRANSFORMERS_|TRANSFORMERLENS_|TORCH"
+    r"|COLUMNS$|LINES$|FORCE_COLOR$|NO_COLOR$|CLICOLOR)"
+)
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """This machine's environment without its settings; what Jupyter, IPython and matplotlib keep goes to the folder."""
+    (folder / "matplotlibrc").touch()
+    kept = {name: value for name, value in os.environ.items() if not SETTINGS.match(name)}
+    places = {name: str(folder / name.lower()) for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")}
+    own = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "MATPLOTLIBRC": str(folder / "matplotlibrc")}
+    return kept | places | own | {"PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS / "browser")])}
+
+
+def options(arguments: list[str]) -> list[str]:
+    """What pytest is told."""
+    workers = ["-n", str(max(2, min(4, os.cpu_count() or 2)))]
+    match arguments:
+        case []:
+            return [*workers, *SHARED, *in_a_browser()]
+        case ["quick", *more]:
+            return [*workers, *SHARED, "-p", "quick", str(TESTS), *more]
+        case ["benchmarks", *more]:
+            return ["-n", "0", "-s", BENCHMARKS, *more]
+    return arguments
+
+
+def in_a_browser() -> list[str]:
+    """Whether notebooks are run by a real JupyterLab, and compared there, rather than by nbval's own kernel."""
+    chromium = os.environ.get("WALKTHROUGH_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    return ["-p", "in_jupyterlab"] if chromium and find_spec("playwright") else []
 
 
 def main() -> int:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-m", "pytest"]
-    can_unplug = shutil.which("unshare") and shutil.which("ip")
-    if can_unplug and subprocess.run([*UNPLUGGED, "true"], capture_output=True).returncode == 0:
-        command, environment["WALKTHROUGH_UNPLUGGED"] = [*UNPLUGGED, *command], "1"
-    everything = ["-n", "2", "--dist", "loadscope", "--no-loadscope-reorder", "--ignore", BENCHMARKS]
-    named = {(): everything, ("benchmarks",): ["-n", "0", "-s", BENCHMARKS]}
-    options = named.get(tuple(sys.argv[1:]), sys.argv[1:])
-    return subprocess.run([*command, *options], env=environment).returncode
+    command = [sys.executable, "-m", "pytest", *options(sys.argv[1:])]
+    with tempfile.TemporaryDirectory() as folder:
+        variables = environment(Path(folder))
+        can_unplug = shutil.which("unshare") and shutil.which("ip")
+        if can_unplug and subprocess.run([*UNPLUGGED, "true"], capture_output=True, check=False).returncode == 0:
+            command, variables["WALKTHROUGH_UNPLUGGED"] = [*UNPLUGGED, *command], "1"
+        return subprocess.run(command, env=variables, check=False).returncode
 
 
 if __name__ == "__main__":

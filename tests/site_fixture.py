@@ -16,7 +16,9 @@ ROOT = Path(__file__).parent.parent
 def site(tmp_path_factory):
     """The folder of the built site."""
     folder = tmp_path_factory.mktemp("site") / "html"
-    built = subprocess.run([sys.executable, ROOT / "docs" / "build.py", folder], capture_output=True, text=True)
+    built = subprocess.run(
+        [sys.executable, ROOT / "docs" / "build.py", folder], capture_output=True, text=True, encoding="utf-8"
+    )
     assert built.returncode == 0, built.stdout + built.stderr
     return folder
 

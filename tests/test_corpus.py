@@ -50,7 +50,7 @@ def fake_packages(monkeypatch, tmp_path, **packages):
     for name, texts in packages.items():
         (tmp_path / name).mkdir()
         for i, text in enumerate(texts):
-            (tmp_path / name / f"{i}.py").write_text(text)
+            (tmp_path / name / f"{i}.py").write_text(text, encoding="utf-8")
     monkeypatch.setattr(corpus, "source_files", lambda package: sorted((tmp_path / package).glob("*.py")))
 
 
@@ -162,4 +162,6 @@ def test_the_whole_of_it_on_small_packages(monkeypatch, tmp_path):
     assert rows[:, 1:].numel() == manifest["tokens"]
     assert "secret" not in "".join(built.decode_batch(rows.tolist()))
     assert not any("secret" in token for token in built.get_vocab())
-    assert corpus.build(tmp_path / "built") == json.loads((tmp_path / "built" / "manifest.json").read_text())
+    assert corpus.build(tmp_path / "built") == json.loads(
+        (tmp_path / "built" / "manifest.json").read_text(encoding="utf-8")
+    )

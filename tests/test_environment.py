@@ -10,10 +10,10 @@ import yaml
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PINS = {
     (pin := Requirement(line)).name.lower().replace("_", "-"): str(pin.specifier).removeprefix("==")
-    for line in (ROOT / "constraints.txt").read_text().splitlines()
+    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
 }
 ASKED = [
     requirement
@@ -37,7 +37,7 @@ def test_what_is_installed_here_is_what_is_pinned(asked):
 
 
 def test_the_conda_environment_agrees():
-    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     conda = [Requirement(entry) for entry in environment["dependencies"] if isinstance(entry, str)]
     (pip,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
     assert pip == ["-c constraints.txt", "-e .[course]"]

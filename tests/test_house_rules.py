@@ -87,7 +87,7 @@ def package_definitions():
     found = {}
     taught = ("walkthrough", "one_layer", "two_layers", "beyond", "training")
     for module in [module for module in MODULES if module.parent.name in taught]:
-        for node in ast.parse(module.read_text()).body:
+        for node in ast.parse(module.read_text(encoding="utf-8")).body:
             if isinstance(node, DEFINITIONS):
                 found.setdefault(node.name, []).append(ast.dump(node))
     return found
@@ -140,7 +140,7 @@ def test_notebooks_are_small(path):
 def test_the_course_has_the_notebooks_it_names():
     """In the README's table, and in the map of the first notebook."""
     map_of_00 = "\n".join(cell.source for cell in nbformat.read(NOTEBOOKS[0], 4).cells)
-    for text in ((ROOT / "README.md").read_text(), map_of_00):
+    for text in ((ROOT / "README.md").read_text(encoding="utf-8"), map_of_00):
         assert re.findall(r"^\| \W*(\d\d_\w+)", text, re.M) == [path.stem for path in NOTEBOOKS]
 
 
@@ -169,7 +169,7 @@ def test_each_rule_catches_a_notebook_that_breaks_it(rule):
 def imports(path):
     """The modules of this package and TransformerLens that a file imports."""
     names, packages = set(), {"walkthrough", *(f"walkthrough.{room}" for room in ROOMS)}
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module in packages:
@@ -212,7 +212,9 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
     "figures/diagrams/__init__": {f"{W}.figures.diagrams.{part}"
                                   for part in ("paths", "spaces", "stream", "tables", "text")},
     "widgets/__init__": {f"{W}.widgets.{kind}_explorer" for kind in ("attention", "circuit", "composition", "logit")} | {f"{W}.widgets.guess"},
-    "widgets/explorer": {f"{W}.figures.basics", f"{W}.models"},
+    "widgets/explorer": {f"{W}.figures.basics", f"{W}.models", f"{W}.widgets.either"},
+    "widgets/guess": {f"{W}.widgets.either"},
+    "doctor": {f"{W}.corpus", f"{W}.homework.sandbox", f"{W}.models", f"{W}.paths"},
     "widgets/attention_explorer": {f"{W}.figures", f"{W}.widgets.explorer"},
     "widgets/circuit_explorer": {f"{W}.figures", f"{W}.circuits", f"{W}.searches", f"{W}.widgets.explorer"},
     "widgets/composition_explorer": {f"{W}.circuits", f"{W}.two_layers.composition", f"{W}.two_layers.induction",
@@ -221,7 +223,8 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
     "homework/task": {f"{W}.exercises.check"},
     "homework/wire": {f"{W}.models"},
     "homework/worker": {f"{W}.homework.wire"},
-    "homework/sandbox": {f"{W}.homework.wire"},
+    "homework/nursery": {f"{W}.homework.worker"},
+    "homework/sandbox": {f"{W}.homework.nursery", f"{W}.homework.wire"},
     "homework/judge": {f"{W}.exercises.check", f"{W}.homework.sandbox", f"{W}.homework.task"},
     "homework/course": {f"{W}.exercises.check", f"{W}.homework.judge", f"{W}.homework.practice",
                         f"{W}.homework.sandbox", f"{W}.homework.task"},
@@ -241,7 +244,7 @@ def test_imports_flow_one_way(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_every_public_definition_has_a_docstring(path):
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     public = [n for n in ast.walk(tree) if isinstance(n, DEFINITIONS) and not n.name.startswith("_")]
     inherited = {"forward", "backward"}
     assert [n.name for n in public if not ast.get_docstring(n) and n.name not in inherited] == []
@@ -249,7 +252,7 @@ def test_every_public_definition_has_a_docstring(path):
 
 def test_the_package_is_made_of_files_with_names_and_of_modest_size():
     assert "utils" not in {path.stem for path in MODULES}
-    assert {str(m): n for m in MODULES if (n := len(m.read_text().splitlines())) > 260} == {}
+    assert {str(m): n for m in MODULES if (n := len(m.read_text(encoding="utf-8").splitlines())) > 260} == {}
 
 
 def test_nobody_left_a_note_to_self():
@@ -263,7 +266,11 @@ def test_nobody_left_a_note_to_self():
 @pytest.mark.parametrize("command", ["check", "format --check"])
 def test_ruff_has_nothing_to_say(command):
     ran = subprocess.run(
-        [sys.executable, "-m", "ruff", *command.split(), "--no-cache", "."], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "ruff", *command.split(), "--no-cache", "."],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
     )
     assert ran.returncode == 0, ran.stdout
 

@@ -1,8 +1,6 @@
 """The logit explorer's numbers are the model's: bars by the path expansion, sources by the patterns, sums by the run."""
 
 import json
-import statistics
-import time
 
 import pytest
 import torch
@@ -96,27 +94,17 @@ def test_what_is_not_stored_is_answered(model, made, run):
         made.answer({"prompt": ""})
 
 
-def test_sizes_and_times(model, made, capsys):
+def test_sizes(model, made):
     json.dumps(made.data)
     assert len(explorer.pack(made.data["prompts"][PROMPT])) < 62_000
     long = widgets.LogitExplorer(model, "x")
-    start = time.perf_counter()
     long.answer({"prompt": LONG})
-    looked, record, took = time.perf_counter() - start, long.data["prompts"][LONG], []
-    n = len(record["tokens"])
+    record = long.data["prompts"][LONG]
     assert 1 <= len(record["at"]) <= 3
-    assert max(record["at"]) == n - 1
+    assert max(record["at"]) == len(record["tokens"]) - 1
     for position in range(200, 209):
-        start = time.perf_counter()
         long.answer({"prompt": LONG, "position": position})
-        took.append(1000 * (time.perf_counter() - start))
-    with capsys.disabled():
-        print(
-            f" 20 tokens {len(made.packed)} B; {n} tokens {len(long.packed)} B in {1000 * looked:.0f} ms, a position in "
-            f"{statistics.median(took):.0f} ms"
-        )
     assert len(long.packed) < 60_000
-    assert statistics.median(took) < 40
 
 
 def test_a_model_of_one_layer(run):

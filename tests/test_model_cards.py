@@ -123,4 +123,4 @@ def table() -> str:
 
 
 def test_the_readme_quotes_the_cards():
-    assert table() in (models.WEIGHTS.parent.parent / "README.md").read_text()
+    assert table() in (models.WEIGHTS.parent.parent / "README.md").read_text(encoding="utf-8")

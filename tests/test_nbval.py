@@ -42,7 +42,7 @@ def run_nbval(tmp_path, source, printed):
     output = new_output("stream", name="stdout", text=printed)
     cell = new_code_cell(source, execution_count=1, outputs=[output] if printed else [])
     nbformat.write(new_notebook(cells=[cell]), tmp_path / "one.ipynb")
-    (tmp_path / "conftest.py").write_text((ROOT / "conftest.py").read_text())
+    (tmp_path / "conftest.py").write_text((ROOT / "conftest.py").read_text(encoding="utf-8"), encoding="utf-8")
     command = [
         sys.executable,
         "-m",
@@ -54,7 +54,7 @@ def run_nbval(tmp_path, source, printed):
         "--nbval-current-env",
         "one.ipynb",
     ]
-    return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).returncode
+    return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8").returncode
 
 
 def test_right_outputs_pass_and_wrong_ones_fail(tmp_path):

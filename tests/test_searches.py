@@ -203,5 +203,5 @@ def search(circuit, k):
 def test_memory_in_megabytes(search, size, low, high):
     """20,000 x 20,000 would be 1,600 MB; that the second case, of 400 MB, is seen shows that the first could fail."""
     program = PEAK.replace("SIZE", str(size)).replace("values, rows", search + "\nvalues, rows")
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, encoding="utf-8")
     assert low <= float(ran.stdout) < high

@@ -25,7 +25,7 @@ OUR_PAGES = [
     "notebooks/instructors_guide",
     *(f"notebooks/{name}" for name in NAMES),
 ]
-REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
+REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
 LOADING_LINKS = {"stylesheet", "icon", "preload", "modulepreload", "prefetch", "preconnect", "dns-prefetch", "manifest"}
 
 
@@ -33,7 +33,10 @@ LOADING_LINKS = {"stylesheet", "icon", "preload", "modulepreload", "prefetch", "
 def pages(site):
     """Every page, parsed, by its path on the site."""
     files = [path for path in site.rglob("*.html") if "_static" not in path.parts]  # the theme has templates there
-    return {path.relative_to(site).as_posix(): BeautifulSoup(path.read_text(), "html.parser") for path in files}
+    return {
+        path.relative_to(site).as_posix(): BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+        for path in files
+    }
 
 
 def test_the_site_has_the_pages_of_the_course_and_no_others(pages):
@@ -60,18 +63,18 @@ def published(site):
     texts = []
     for path in site.rglob("*"):
         if path.suffix == ".html":
-            texts.append(BeautifulSoup(path.read_text(), "html.parser").get_text())
+            texts.append(BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser").get_text())
         elif path.suffix == ".ipynb":
             texts += [cell.source for cell in nbformat.read(path, 4).cells]
         elif path.suffix in (".md", ".js", ".inv") or path.name.startswith("."):
-            texts.append(path.read_text(errors="replace"))
+            texts.append(path.read_text(errors="replace", encoding="utf-8"))
     return squeeze("\n".join(texts))
 
 
 def solutions():
     """The long lines of the homeworks' solutions and graders, less what the course's notebooks say too."""
     taught = squeeze("".join(cell.source for path in NOTEBOOKS for cell in nbformat.read(path, 4).cells))
-    texts = [path.read_text() for path in (ROOT / "notebooks" / "homework" / "graders").glob("*.py")]
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "notebooks" / "homework" / "graders").glob("*.py")]
     for path in (ROOT / "notebooks" / "homework").glob("*.ipynb"):
         for cell in nbformat.read(path, 4).cells:
             texts += re.findall(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", cell.source, re.S)
@@ -88,7 +91,7 @@ def test_no_solution_and_no_grader_is_on_the_site(site):
 
 
 def test_no_file_of_the_homeworks_is_on_the_site(site):
-    index = (site / "searchindex.js").read_text()
+    index = (site / "searchindex.js").read_text(encoding="utf-8")
     found = json.loads(index.removeprefix("Search.setIndex(").removesuffix(")"))
     assert sorted(found["docnames"]) == sorted(OUR_PAGES)
     assert [path for path in site.rglob("*") if re.search(r"hw\d|homework|grader", path.name)] == []
@@ -191,7 +194,10 @@ def test_what_comes_from_other_hosts_is_found(html):
 
 
 def test_style_sheets_load_nothing_from_other_hosts(site):
-    texts = {path.name: re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.S) for path in site.rglob("*.css")}
+    texts = {
+        path.name: re.sub(r"/\*.*?\*/", "", path.read_text(encoding="utf-8"), flags=re.S)
+        for path in site.rglob("*.css")
+    }
     assert {"custom.css", "mystnb.css"} <= {re.sub(r"\.[0-9a-f]{16,}", "", name) for name in texts}
     pattern = r"(?:url\(|@import)\s*[\"']?(?:https?:)?//[^\"')]+"
     assert {name: found for name, text in texts.items() if (found := re.findall(pattern, text))} == {}
@@ -276,16 +282,15 @@ def test_the_cell_for_colab_installs_from_the_repository(pages):
 def test_the_address_of_the_repository_stands_in_one_place():
     assert re.fullmatch(r"https://github\.com/[\w-]+/[\w.-]+", REPOSITORY)
     ran = subprocess.run(["git", "grep", "-IlF", "--untracked", REPOSITORY.removeprefix("https://github.com/")],
-                         cwd=ROOT, capture_output=True, text=True)  # fmt: skip
+                         cwd=ROOT, capture_output=True, text=True, encoding="utf-8")  # fmt: skip
     if ran.returncode > 1:
         pytest.skip("not a git checkout")
     assert ran.stdout.split() == ["pyproject.toml"]
 
 
 def test_the_container_installs_what_the_readme_says():
-    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
-    assert (
-        f"{container['postCreateCommand']} && jupyter lab notebooks/00_start_here.ipynb"
-        in (ROOT / "README.md").read_text()
-    )
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
+    assert f"{container['postCreateCommand']} && jupyter lab notebooks/00_start_here.ipynb" in (
+        ROOT / "README.md"
+    ).read_text(encoding="utf-8")
     assert re.fullmatch(r"mcr\.microsoft\.com/devcontainers/python:3\.1[1-9]", container["image"])

@@ -31,7 +31,7 @@ def folder(tmp_path):
     rows = 1 + (start + stride * np.arange(16)) % 31
     (tmp_path / "corpus").mkdir()
     np.save(tmp_path / "corpus" / "train.npy", np.concatenate([np.zeros((50, 1), int), rows], 1).astype(np.int16))
-    (tmp_path / "corpus" / "manifest.json").write_text(json.dumps({"sha256": "of a test"}))
+    (tmp_path / "corpus" / "manifest.json").write_text(json.dumps({"sha256": "of a test"}), encoding="utf-8")
     return tmp_path
 
 
@@ -147,7 +147,7 @@ def test_a_finished_model_is_not_overwritten(finished):
     with pytest.raises(FileExistsError, match="finished"):
         training.train("two-layer", recipe, folder)
     command = [sys.executable, "-m", "walkthrough.training", "two-layer", "--folder", str(folder)]
-    refused = subprocess.run(command, capture_output=True, text=True)
+    refused = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
     assert refused.returncode == 1
     assert refused.stderr.strip().splitlines()[-1].startswith("two-layer is finished")
     assert "Traceback" not in refused.stderr
@@ -166,12 +166,15 @@ def test_two_processes_under_accelerate_do_what_one_does(folder):
         f"model = t.train('tiny', t.{TINY!r}, Path({str(folder)!r}))\n"
         f"state = PartialState(); assert state.num_processes == 2 and shares == {{{TINY.batch // 2}}}\n"
         "save_file({k: p.detach().clone() for k, p in model.named_parameters()},"
-        f" Path({str(folder)!r}) / f'{{state.process_index}}.safetensors')\n"
+        f" Path({str(folder)!r}) / f'{{state.process_index}}.safetensors')\n",
+        encoding="utf-8",
     )
     command = "-m accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no"
     command += f" --dynamo_backend no --main_process_port 0 {script}"
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    run = subprocess.run([sys.executable, *command.split()], capture_output=True, text=True, env=environment)
+    run = subprocess.run(
+        [sys.executable, *command.split()], capture_output=True, text=True, env=environment, encoding="utf-8"
+    )
     assert run.returncode == 0, run.stderr[-2000:]
     assert re.search(r"tok/s, loss=\d", run.stderr)  # the progress bar: time left, speed, loss
     assert re.search(r"\d+:\d\d<\d+:\d\d", run.stderr)

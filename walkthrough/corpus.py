@@ -177,7 +177,7 @@ def build(folder: Path, d_vocab: int = 4096, n_ctx: int = 256) -> dict:
     """
     manifest_file = folder / "manifest.json"
     if manifest_file.exists():
-        return json.loads(manifest_file.read_text())
+        return json.loads(manifest_file.read_text(encoding="utf-8"))
     folder.mkdir(parents=True, exist_ok=True)
     docs = list(documents(TRAINING))
     tokenizer = learn_tokenizer((text for _, text in docs), d_vocab)
@@ -200,5 +200,5 @@ def build(folder: Path, d_vocab: int = 4096, n_ctx: int = 256) -> dict:
     manifest["sha256"] = hashlib.sha256(train.numpy().tobytes()).hexdigest()
     tokenizer.save(str(folder / "tokenizer.json"))
     np.save(folder / "train.npy", train.numpy())
-    manifest_file.write_text(json.dumps(manifest, indent=1) + "\n")
+    manifest_file.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return manifest

@@ -111,12 +111,29 @@ def config(
     return TransformerBridgeConfig(
         n_layers=n_layers, d_model=d_model, n_heads=n_heads, d_head=d_model // n_heads, n_ctx=n_ctx, d_vocab=d_vocab,
         attn_only=True, normalization_type=None, positional_embedding_type="standard", act_fn="gelu",
-        architecture="TransformerLensNative",
+        architecture="TransformerLensNative", device="cpu",
     )  # fmt: skip
 
 
 class CourseBridge(TransformerBridge):
     """A TransformerBridge that refuses what cannot be right with one sentence, where the library would cut or crash."""
+
+    def to(self, *args, **kwargs):
+        """As in torch, but the course's models stay on the CPU, where all that is computed with them is.
+
+        Raises ValueError for any other device.
+        """
+        device = torch._C._nn._parse_to(*args, **kwargs)[0]
+        if device is not None and device.type != "cpu":
+            raise ValueError(
+                f"the course's models stay on the CPU, and are too small for {device} to be any faster: to train on a GPU, "
+                "run `python -m walkthrough.training`"
+            )
+        return super().to(*args, **kwargs)
+
+    def cuda(self, device=None):
+        """Refused, as `to` another device is."""
+        return self.to("cuda" if device is None else device)
 
     def to_tokens(self, input, prepend_bos=None, padding_side=None, move_to_device=True, truncate=False):
         """As in TransformerLens, but a prompt that does not fit the context is refused rather than cut short."""
@@ -214,7 +231,7 @@ def read_card(name: str, folder: Path = WEIGHTS) -> dict:
     names = sorted(card.stem for card in folder.glob("*.json") if card.stem != "tokenizer")
     if name not in names:
         raise ValueError(f"there is no model called {name!r}: the models are {', '.join(map(repr, names))}")
-    return json.loads((folder / f"{name}.json").read_text())
+    return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def load(name: str, folder: Path = WEIGHTS) -> TransformerBridge:

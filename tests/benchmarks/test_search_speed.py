@@ -1,6 +1,6 @@
 """The largest of d_vocab x d_vocab entries: how fast and in how much memory, with nothing asserted about either.
 
-`python tests/run.py -n 0 -s tests/benchmarks/test_search_speed.py`, on an idle machine: the time of the plain product
+`python tests/run.py benchmarks -k search`, on an idle machine: the time of the plain product
 is taken before each round, in tiles of the same size that are thrown away.
 """
 
@@ -53,14 +53,16 @@ def seconds(function, *arguments):
 
 def resident(name):
     """VmRSS now, or VmHWM, the peak of this process alone, in MB."""
-    return int(Path("/proc/self/status").read_text().split(name + ":")[1].split()[0]) / 1e3
+    return int(Path("/proc/self/status").read_text(encoding="utf-8").split(name + ":")[1].split()[0]) / 1e3
 
 
 def added_memory(search, *size):
     """What a search adds at its peak, in MB, in a process of its own that has done nothing but a small product."""
     program = f"import {Path(__file__).stem} as here; here.print_added_memory(here.{search.__name__}, *{size})"
     path = {"cwd": Path(__file__).parent}
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, **path)
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, **path, encoding="utf-8"
+    )
     return float(ran.stdout)
 
 
@@ -75,7 +77,9 @@ def print_added_memory(search, *size):
 
 @pytest.mark.parametrize(("d_vocab", "d_head"), [(1024, 64), (4096, 64), (16_384, 64), (50_257, 64), (50_257, 32)])
 @pytest.mark.benchmark(group=f"the {K} largest entries of A @ B")
-def test_streamed(benchmark, d_vocab, d_head):
+def test_streamed(benchmark, short, d_vocab, d_head):
+    if short and d_vocab > 4096:
+        pytest.skip("a large vocabulary, for the whole benchmark only")
     circuit, plain = factors(d_vocab, d_head), []
     measure = lambda: plain.append(seconds(plain_product, circuit))
     benchmark.pedantic(streamed, (circuit,), setup=measure, rounds=1 if d_vocab > MATERIALISED else 3)

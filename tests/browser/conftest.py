@@ -3,25 +3,19 @@
 `WALKTHROUGH_CHROMIUM=path` names another Chromium than the system's.
 """
 
-import os
-import shutil
-
 import driving
 import pytest
 
 from walkthrough import models
-
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]  # fmt: skip
 
 
 @pytest.fixture(scope="session")
 def chromium():
     """The path of Chromium."""
     pytest.importorskip("playwright", reason='browser tests need playwright: python -m pip install -e ".[test]"')
-    path = os.environ.get("WALKTHROUGH_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    path = driving.chromium()
     if path is None:
-        pytest.skip("browser tests need Chromium: apt-get install chromium, or its path in WALKTHROUGH_CHROMIUM")
+        pytest.skip(driving.NO_CHROMIUM)
     return path
 
 
@@ -40,31 +34,47 @@ def notebook7(chromium, tmp_path_factory):
 
 
 # Not for the session: while playwright runs, its event loop does, and nbval and asyncio.run fail on the same worker.
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def chrome(chromium):
     """Headless Chromium."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=QUIET)
+        browser = playwright.chromium.launch(executable_path=chromium, args=driving.QUIET)
         yield browser
         browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def context(chrome):
-    """One browser profile for a module: the second page that opens JupyterLab finds it in the cache."""
-    context = chrome.new_context(viewport={"width": 1400, "height": 1000})
+    """One browser profile for all tests: the second page that opens JupyterLab finds it in the cache."""
+    context = chrome.new_context(viewport=driving.SIZE)
     context.set_default_timeout(driving.MINUTE)
     return context
 
 
+@pytest.fixture(scope="package")
+def lab_page(context):
+    """One page for all notebooks that are opened in JupyterLab: loading it is what takes longest."""
+    return context.new_page()
+
+
 @pytest.fixture
-def page(context):
-    """A new page; afterwards it is closed, and the kernel of its notebook shut down."""
-    page = context.new_page()
+def page(request, context):
+    """A new page, or the page that shows JupyterLab; afterwards the kernels of its notebooks are shut down."""
+    asked = [
+        *request.fixturenames,
+        *(request.node.callspec.params.values() if hasattr(request.node, "callspec") else ()),
+    ]
+    if "lab" not in asked:
+        page = context.new_page()
+        yield page
+        return driving.close(page)
+    page = request.getfixturevalue("lab_page")
     yield page
-    driving.close(page)
+    driving.clear(page)
+    driving.set_theme(page, "light")
+    page.set_viewport_size(driving.SIZE)
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,15 @@ import nbformat
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 AT_HOME = ("file:", "data:", "blob:", "about:", "chrome")
 MINUTE = 60_000
+SIZE = {"width": 1400, "height": 1000}
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]  # fmt: skip
+NO_CHROMIUM = "browser tests need Chromium: apt-get install chromium, or its path in WALKTHROUGH_CHROMIUM"
+
+
+def chromium() -> str | None:
+    """The path of Chromium; None where there is none."""
+    return os.environ.get("WALKTHROUGH_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 
 
 @dataclass(frozen=True)
@@ -51,13 +60,13 @@ def serve(module: str, folder: Path):
     # Lab would ask whether it may fetch news, in a box that covers a corner of the page.
     no_news = folder / "config/lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
     no_news.parent.mkdir(parents=True)
-    no_news.write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    no_news.write_text('{"fetchNews": "false", "checkForUpdates": false}', encoding="utf-8")
     own |= {"IPYTHONDIR": str(folder / "ipython"), "OMP_NUM_THREADS": "1"}
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     program, app = {"jupyterlab": ("LabApp", "lab"), "notebook": ("JupyterNotebookApp", "notebooks")}[module]
-    log = (folder / "server.log").open("w")
+    log = (folder / "server.log").open("w", encoding="utf-8")
     process = subprocess.Popen(
         [sys.executable, "-m", module, "--no-browser", "--allow-root", f"--ServerApp.port={port}",
          "--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0", "--IdentityProvider.token=t",
@@ -83,17 +92,24 @@ def wait_for_the_server(process: subprocess.Popen, url: str, log: Path):
             if process.poll() is not None:
                 break
             time.sleep(0.1)
-    raise RuntimeError(f"Jupyter did not start:\n{log.read_text()[-3000:]}")
+    raise RuntimeError(f"Jupyter did not start:\n{log.read_text(encoding='utf-8')[-3000:]}")
 
 
 def open_notebook(page, server: Server, name: str) -> None:
-    """Open a notebook, by its path without .ipynb, and wait until its kernel rests; from then on it is listened to."""
-    page.goto(f"{server.url}/{server.app}/{'tree/' * (server.app == 'lab')}{name}.ipynb?token=t&reset")
+    """Open a notebook, by its path without .ipynb, and wait until its kernel rests; from then on it is listened to.
+
+    A page that shows this server's JupyterLab already opens it there, which spares the seconds that Lab takes to load.
+    """
+    if server.app == "lab" and page.url.startswith(server.url):
+        page.evaluate("path => void jupyterapp.commands.execute('docmanager:open', {path})", f"{name}.ipynb")
+    else:
+        page.goto(f"{server.url}/{server.app}/{'tree/' * (server.app == 'lab')}{name}.ipynb?token=t&reset")
     # A new kernel calls itself idle before it can be asked anything: the session must be ready, too.
-    page.wait_for_function("""() => {
+    page.wait_for_function("""path => {
         const panel = window.jupyterapp?.shell.currentWidget, session = panel?.sessionContext
-        return panel?.context?.isReady && session.isReady && session.session?.kernel?.status === 'idle'
-    }""", timeout=2 * MINUTE)  # fmt: skip
+        return panel?.context?.path === path && panel.context.isReady && session.isReady
+            && session.session?.kernel?.status === 'idle'
+    }""", arg=f"{name}.ipynb", timeout=2 * MINUTE)  # fmt: skip
     page.evaluate("""() => {
         window.heard = []
         jupyterapp.shell.currentWidget.sessionContext.iopubMessage.connect((_, {header, content}) => {
@@ -175,7 +191,7 @@ def set_theme(page, theme: str) -> None:
 
 def axe_script() -> str:
     """axe-core, the file of the npm package, as axe-playwright-python brings it."""
-    return (Path(find_spec("axe_playwright_python").origin).parent / "axe.min.js").read_text()
+    return (Path(find_spec("axe_playwright_python").origin).parent / "axe.min.js").read_text(encoding="utf-8")
 
 
 def axe_violations(page, selector: str = "body") -> list[str]:
@@ -215,6 +231,16 @@ def close(page) -> None:
     """Close the page and shut down its kernel, which would keep its memory."""
     page.evaluate("() => window.jupyterapp?.shell.currentWidget?.sessionContext?.shutdown()")
     page.close()
+
+
+def clear(page) -> None:
+    """Close every notebook of a page that shows JupyterLab, without saving, and end their kernels; the page stays."""
+    page.evaluate("""async () => {
+        for (const widget of [...window.jupyterapp?.shell.widgets('main') ?? []]) {
+            await widget.sessionContext?.shutdown()
+            widget.dispose()
+        }
+    }""")
 
 
 def keep_picture(page, name: str) -> None:

@@ -1,7 +1,6 @@
 """The attention explorer, used: live in both Jupyters, in a saved notebook, as a page of its own, and without scripts."""
 
 import json
-import statistics
 
 import driving
 import pytest
@@ -108,7 +107,8 @@ def plain(context, explorer, tmp_path):
     """The explorer as a page of its own, without Jupyter."""
     file = tmp_path / "explorer.html"
     file.write_text(
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>x</title></head><body><main>{explorer.page()}</main></body></html>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>x</title></head><body><main>{explorer.page()}</main></body></html>',
+        encoding="utf-8",
     )
     return file.as_uri()
 
@@ -144,32 +144,6 @@ def test_without_scripts_there_are_tables_below_a_picture(chrome, plain):
     context.close()
 
 
-def test_it_answers_within_100_ms_at_256_tokens_and_8_heads(page, model, tmp_path):
-    made = widgets.AttentionExplorer(model, LONG)
-    file = tmp_path / "long.html"
-    file.write_text(f'<!doctype html><meta charset="utf-8">{made.page()}')
-    page.goto(file.as_uri())
-    page.wait_for_selector(".wt-token >> nth=250")
-    took = page.evaluate("""async () => {
-        const frame = () => new Promise(requestAnimationFrame), took = {hover: [], head: [], weighted: []}
-        const time = async (kind, act) => {
-            await frame()
-            const start = performance.now()
-            act(); document.body.offsetHeight
-            await frame(); took[kind].push(performance.now() - start)
-        }
-        for (let i = 0; i < 15; i++) {
-            await time('hover', () => document.querySelectorAll('.wt-token')[200 + i].dispatchEvent(new MouseEvent('mouseenter')))
-            await time('head', () => document.querySelectorAll('.wt-head')[i % 8].click())
-            await time('weighted', () => document.querySelector('.wt-weighted').click())
-        }
-        return took
-    }""")
-    for kind, times in took.items():
-        print(f"{kind}: median {statistics.median(times):.0f} ms, longest {max(times):.0f} ms")
-        assert statistics.median(times) < 100
-
-
 EXPLORERS = [widgets.AttentionExplorer, widgets.CircuitExplorer, widgets.CompositionExplorer, widgets.LogitExplorer]
 each = pytest.mark.parametrize("kind", EXPLORERS, ids=lambda kind: kind.__name__)
 
@@ -182,7 +156,7 @@ def opened(page, tmp_path):
 
     def load(html):
         file = tmp_path / "page.html"
-        file.write_text(f'<!doctype html><meta charset="utf-8">{html}')
+        file.write_text(f'<!doctype html><meta charset="utf-8">{html}', encoding="utf-8")
         page.goto(file.as_uri())
         page.wait_for_selector(".wt-body[data-query], .wt-body[data-token], .wt-body[data-position]")
         return page

@@ -13,7 +13,7 @@ def show(page, tmp_path):
     """Opens a page with this in its body."""
 
     def open_page(body):
-        (tmp_path / "page.html").write_text(PAGE.format(body))
+        (tmp_path / "page.html").write_text(PAGE.format(body), encoding="utf-8")
         page.goto((tmp_path / "page.html").as_uri())
         return page
 

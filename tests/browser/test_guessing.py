@@ -71,7 +71,7 @@ def test_where_nothing_was_run_a_guess_is_text(page, lab, tmp_path):
         assert driving.axe_violations(page, ".jp-OutputArea-output") == []
         driving.keep_picture(page, f"guess_stored_{theme}")
     html, _ = get_exporter("offline")().from_filename(lab.root / f"{name}.ipynb")
-    (tmp_path / "guess.html").write_text(html)
+    (tmp_path / "guess.html").write_text(html, encoding="utf-8")
     page.goto((tmp_path / "guess.html").as_uri())
     assert page.locator(".wt-guess li").count() == 3
     assert driving.axe_violations(page, ".wt-guess") == []

@@ -1,7 +1,5 @@
 """The logit explorer, used: live in both Jupyters, as a page of its own, and without scripts."""
 
-import statistics
-
 import driving
 import pytest
 import torch
@@ -171,7 +169,8 @@ def show(page, tmp_path):
     def open_page(made, page=page):
         file = tmp_path / "explorer.html"
         file.write_text(
-            f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>x</title></head><body><main>{made.page()}</main></body></html>'
+            f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>x</title></head><body><main>{made.page()}</main></body></html>',
+            encoding="utf-8",
         )
         page.goto(file.as_uri())
         return page
@@ -221,35 +220,3 @@ def test_without_scripts_there_are_tables_below_a_picture(chrome, show, model):
     assert page.locator(".wt img + p + details table").count() == 2
     assert page.locator("table >> nth=1 >> tr").count() == 1 + 12 + 2
     context.close()
-
-
-def test_it_answers_within_100_ms_at_256_tokens_and_8_heads(show, model):
-    page = show(widgets.LogitExplorer(model, LONG))
-    page.wait_for_selector(".wt-token >> nth=250")
-    took = page.evaluate("""async () => {
-        const frame = () => new Promise(requestAnimationFrame), took = {}
-        const all = (selector) => [...document.querySelectorAll(selector)]
-        const time = async (kind, act) => {
-            await frame()
-            const start = performance.now()
-            act(); document.body.offsetHeight
-            await frame(); (took[kind] ??= []).push(performance.now() - start)
-        }
-        const tokens = all('.wt-token'), hover = (i) => tokens.at(i).dispatchEvent(new MouseEvent('mouseenter'))
-        for (const open of [false, true]) {
-            for (let i = 0; i < 15; i++) {
-                const rows = open ? ', all 81' : ''
-                await time('hover' + rows, () => hover(-1 - i % 2))
-                await time('hover, not stored' + rows, () => hover(150 + i))
-                hover(-1)
-                await time('prediction' + rows, () => all('.wt-guess')[i % 5].click())
-                await time('bar' + rows, () => all('.wt-bar')[i % 12].click())
-                await time('above' + rows, () => all('.wt-above')[0].click())
-            }
-            for (let i = 0; i < 9; i++) await time('show all', () => all('.wt-all')[0].click())
-        }
-        return took
-    }""")
-    for kind, times in took.items():
-        print(f"{kind}: median {statistics.median(times):.0f} ms, longest {max(times):.0f} ms")
-        assert statistics.median(times) < 100

@@ -204,7 +204,7 @@ def test_formulas_are_drawn(open_page):
 
 def test_an_exported_notebook_opens_from_the_disk(open_page, tmp_path):
     html, _ = get_exporter("offline")().from_filename(NOTEBOOKS[0])
-    (tmp_path / "00.html").write_text(html)
+    (tmp_path / "00.html").write_text(html, encoding="utf-8")
     page, heard = open_page((tmp_path / "00.html").as_uri(), "file:")
     assert page.locator("math").first.is_visible()
     assert page.locator(".jp-RenderedImage img").first.is_visible()

@@ -77,8 +77,8 @@ def small_homework(tmp_path_factory):
     nbformat.write(assignment(), folder / "hw1.ipynb")
     (folder / "small").mkdir()
     (folder / "graders").mkdir()
-    (folder / "graders" / "__init__.py").write_text('"""Small."""\n')
-    (folder / "graders" / "hw1.py").write_text(GRADER)
+    (folder / "graders" / "__init__.py").write_text('"""Small."""\n', encoding="utf-8")
+    (folder / "graders" / "hw1.py").write_text(GRADER, encoding="utf-8")
     return folder
 
 

@@ -21,7 +21,8 @@ def minutes(file: Path) -> tuple[int, int, int]:
     stated = re.findall(r"\*\*Exercises? [\d.]+( and [\d.]+)?(?:: [^*]+)?\*\* \((?:\w+, )?(\d+) minutes", prose)
     exercises = sum(int(minutes) * (2 if second else 1) for second, minutes in stated)
     words = len(re.sub(r"<details>.*?</details>", "", prose, flags=re.DOTALL).split())
-    lines = sum(len(cell.source.splitlines()) for cell in cells if cell.cell_type == "code")
+    seen = [cell for cell in cells if cell.cell_type == "code" and "hide-input" not in cell.metadata.get("tags", [])]
+    lines = sum(len(cell.source.splitlines()) for cell in seen)
     return round(words / WORDS_A_MINUTE), round(lines / LINES_A_MINUTE), exercises
 
 

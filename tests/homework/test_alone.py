@@ -69,6 +69,7 @@ def test_the_checks_work_there_and_the_page_shows_what_is_solved(folder):
         capture_output=True,
         text=True,
         check=True,
+        encoding="utf-8",
     )
     *said, file = ran.stdout.splitlines()
     assert any(line.startswith("hw2.ipynb") and "1 of 4  ✓ ✗ ○ ○" in line for line in said), said
@@ -86,9 +87,9 @@ def test_the_courses_own_exercises_are_counted():
 
 def test_the_command_finds_the_notebooks_and_refuses_a_folder_without_any(tmp_path):
     command = [sys.executable, "-m", "walkthrough.progress"]
-    found = subprocess.run(command, capture_output=True, text=True, cwd=HOMEWORK.parents[1])
+    found = subprocess.run(command, capture_output=True, text=True, cwd=HOMEWORK.parents[1], encoding="utf-8")
     assert f"0 of {len(EXERCISES)} solved" in found.stdout
-    refused = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    refused = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, encoding="utf-8")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert re.fullmatch(r"no notebook in \. asks anything: .*\n", refused.stderr)
 

@@ -84,8 +84,8 @@ def graded(box, tmp_path_factory):
         write(student, good, first=cell)
     write("deleter", good | {labels[0]: wrong[labels[0]][0][0]}, drop=(labels[0], labels[1]))
     write("editor", good | {labels[0]: wrong[labels[0]][0][0]}, edit=(labels[0],))
-    (handed_in / f"broken_{HW}.ipynb").write_text('{"cells": [{"cell_type": "code", "sour')
-    (handed_in / f"empty_{HW}.ipynb").write_text("")
+    (handed_in / f"broken_{HW}.ipynb").write_text('{"cells": [{"cell_type": "code", "sour', encoding="utf-8")
+    (handed_in / f"empty_{HW}.ipynb").write_text("", encoding="utf-8")
     archive = folder / "handed_in.zip"
     with zipfile.ZipFile(archive, "w") as out:
         for file in sorted(handed_in.iterdir()):
@@ -98,7 +98,7 @@ def graded(box, tmp_path_factory):
         patch.setattr(judge, "CELL_SECONDS", 15.0)
         judged = course.grade(folder, HW)
     assert package == {file: file.read_bytes() for file in sandbox.PACKAGE.rglob("*.py")}
-    with (folder / "grades" / f"{HW}.csv").open(newline="") as stored:
+    with (folder / "grades" / f"{HW}.csv").open(newline="", encoding="utf-8") as stored:
         rows = {row["student"]: row for row in csv.DictReader(stored)}
     return folder, tasks, chosen, rows, judged
 
@@ -160,7 +160,7 @@ def test_feedback_pages_and_the_grade_table(graded):
         assert "<script>alert(1)" not in text
         assert "onerror" not in text
         assert f"Score: {float(rows[page.parts[-3]]['total']):g}" in text.replace(".0 /", " /")
-    with course.table(folder).open(newline="") as stored:
+    with course.table(folder).open(newline="", encoding="utf-8") as stored:
         exported = {row["student_id"]: float(row["score"]) for row in csv.DictReader(stored)}
     assert exported == {student: float(row["total"]) for student, row in rows.items()}
 
@@ -170,7 +170,7 @@ def test_a_second_grading_gives_the_same_marks(graded):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(judge, "CELL_SECONDS", 15.0)
         course.grade(folder, HW, students=["mixed0", "right1"])
-    with (folder / "grades" / f"{HW}.csv").open(newline="") as stored:
+    with (folder / "grades" / f"{HW}.csv").open(newline="", encoding="utf-8") as stored:
         assert {row["student"]: row for row in csv.DictReader(stored)} == rows
 
 
@@ -186,6 +186,7 @@ def test_nbgrader_by_itself_refuses_to_run_submissions(graded):
         cwd=folder,
         capture_output=True,
         text=True,
+        encoding="utf-8",
     )
     assert ran.returncode != 0
     assert "python -m walkthrough.homework grade" in ran.stdout + ran.stderr
@@ -208,7 +209,7 @@ def test_the_commands_say_in_one_sentence_what_cannot_be_done(tmp_path, small_co
 
 
 def test_without_a_sandbox_nothing_is_graded(small_course, monkeypatch, tmp_path):
-    (tmp_path / "ann_hw1.ipynb").write_text("{}")
+    (tmp_path / "ann_hw1.ipynb").write_text("{}", encoding="utf-8")
     copy = tmp_path / "course"
     shutil.copytree(small_course, copy)
     collect(copy, "hw1", tmp_path)
@@ -248,7 +249,9 @@ def test_a_fault_of_the_graders_own_stops_nobody_elses_mark(box, small_course, t
     monkeypatch.setattr(course, "judge", faulty)
     judged = course.grade(copy, "hw1")
     assert "grade bob again" in judged["bob"].remarks[0]
-    rows = {row["student"]: row for row in csv.DictReader((copy / "grades" / "hw1.csv").open(newline=""))}
+    rows = {
+        row["student"]: row for row in csv.DictReader((copy / "grades" / "hw1.csv").open(newline="", encoding="utf-8"))
+    }
     assert [rows[student]["total"] for student in ("ann", "bob", "eve")] == ["6", "0", "6"]
 
 
@@ -264,12 +267,12 @@ def test_of_two_files_the_newer_counts_and_names_that_say_nothing_are_passed_ove
     ]
     for i, name in enumerate([*names, "hw1.ipynb", "zoe_hw2.ipynb"]):
         (files / name).parent.mkdir(parents=True, exist_ok=True)
-        (files / name).write_text(name)
+        (files / name).write_text(name, encoding="utf-8")
         os.utime(files / name, (1000 + i, 1000 + i))
     (files / "link_hw1.ipynb").symlink_to("/etc/passwd")
     passed_over = collect(copy, "hw1", files)
     assert sorted(passed_over) == ["bob_hw1.ipynb", "hw1.ipynb", "link_hw1.ipynb", "zoe_hw2.ipynb"]
-    taken = {file.parts[-3]: file.read_text() for file in (copy / "submitted").glob("*/hw1/hw1.ipynb")}
+    taken = {file.parts[-3]: file.read_text(encoding="utf-8") for file in (copy / "submitted").glob("*/hw1/hw1.ipynb")}
     assert taken == dict(zip(("bob", "eve", "anna_maria", "anna_lena"), names[1:]))
 
 
@@ -281,7 +284,7 @@ def test_in_a_zip_the_times_that_it_tells_count_and_what_an_earlier_one_held_doe
             out.writestr(zipfile.ZipInfo(f"{student}_hw1-1.ipynb", (year, 5, 2, 8, 0, 0)), "later")
             out.writestr(zipfile.ZipInfo(f"{student}_hw1.ipynb", (year, 5, 1, 8, 0, 0)), "earlier")
         assert list(collect(copy, "hw1", tmp_path / "in.zip")) == [f"{student}_hw1.ipynb"]
-        assert (copy / "submitted" / student / "hw1" / "hw1.ipynb").read_text() == "later"
+        assert (copy / "submitted" / student / "hw1" / "hw1.ipynb").read_text(encoding="utf-8") == "later"
 
 
 def test_without_the_extra_one_sentence_says_what_to_install(tmp_path):
@@ -289,7 +292,7 @@ def test_without_the_extra_one_sentence_says_what_to_install(tmp_path):
         "import sys; sys.modules['nbgrader'] = None; sys.argv = ['x', 'table', '.']\n"
         "import runpy; runpy.run_module('walkthrough.homework', run_name='__main__')"
     )
-    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, encoding="utf-8")
     assert ran.returncode == 1
     assert "homework extra is missing" in ran.stderr
     assert "Traceback" not in ran.stderr

@@ -19,7 +19,7 @@ def test_the_minutes_are_those_of_the_notebooks():
 def test_every_command_in_the_guide_exists():
     shown = set(re.findall(r"python -m walkthrough\.homework (\w+)", GUIDE))
     listed = subprocess.run(
-        [sys.executable, "-m", "walkthrough.homework", "--help"], capture_output=True, text=True
+        [sys.executable, "-m", "walkthrough.homework", "--help"], capture_output=True, text=True, encoding="utf-8"
     ).stdout
     offered = set(re.search(r"\{([\w,]+)\}", listed)[1].split(","))
     assert shown == offered

@@ -90,14 +90,16 @@ def test_a_leak_is_found_wherever_it_is(released, tmp_path, place):
     if place == "package":
         file = tmp_path / "walkthrough"
         file.mkdir()
-        (file / "paths.py").write_text("def other():\n    pass\n\n\n# " + secret.replace("\n", "\n# "))
+        (file / "paths.py").write_text(
+            "def other():\n    pass\n\n\n# " + secret.replace("\n", "\n# "), encoding="utf-8"
+        )
         secret = None  # comment signs break the lines apart: whole lines are found by the next case
         (file / "paths.py").write_text(
-            "def other():\n" + "\n".join(leaks.between(cell.source, "BEGIN SOLUTION", "END SOLUTION"))
+            "def other():\n" + "\n".join(leaks.between(cell.source, "BEGIN SOLUTION", "END SOLUTION")), encoding="utf-8"
         )
     elif place == "renamed file":
         file = tmp_path / "notes.txt"
-        file.write_text("see here:\n" + secret)
+        file.write_text("see here:\n" + secret, encoding="utf-8")
     elif place == "wheel":
         file = tmp_path / "w.whl"
         with zipfile.ZipFile(file, "w") as out:
@@ -119,11 +121,13 @@ def test_hidden_tests_and_mark_schemes_are_found_too(released, tmp_path):
 
 def test_the_command_searches_and_fails_on_a_find(small_course, tmp_path):
     command = [sys.executable, "-m", "walkthrough.homework", "leaks", str(small_course)]
-    clean = subprocess.run(command, capture_output=True, text=True)
+    clean = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
     assert clean.returncode == 0
     assert "0 found" in clean.stdout
     secret = nbformat.read(small_course / "source" / "hw1" / "hw1.ipynb", 4).cells[-1].source
-    (tmp_path / "handout.md").write_text(secret)
-    found = subprocess.run([*command, "--wheel", str(tmp_path / "handout.md")], capture_output=True, text=True)
+    (tmp_path / "handout.md").write_text(secret, encoding="utf-8")
+    found = subprocess.run(
+        [*command, "--wheel", str(tmp_path / "handout.md")], capture_output=True, text=True, encoding="utf-8"
+    )
     assert found.returncode == 1
     assert "handout.md: holds" in found.stdout

@@ -71,8 +71,8 @@ def create(folder: Path, homework: Path) -> list[str]:
         target.mkdir(parents=True)
         shutil.copy(notebook, target)
     shutil.copytree(homework / "graders", folder / "graders", ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "nbgrader_config.py").write_text(CONFIG)
-    (folder / "secret.txt").write_text(secrets.token_hex(16) + "\n")
+    (folder / "nbgrader_config.py").write_text(CONFIG, encoding="utf-8")
+    (folder / "secret.txt").write_text(secrets.token_hex(16) + "\n", encoding="utf-8")
     (folder / "secret.txt").chmod(0o600)
     return [notebook.stem for notebook in notebooks]
 
@@ -144,9 +144,9 @@ def grade(folder: Path, assignment: str, workers: int = 2, students: Iterable[st
     chosen = handed_in if students is None else sorted(set(students) & set(handed_in))
     if not chosen:
         raise ValueError(f"nobody has handed in {assignment}: `python -m walkthrough.homework collect` comes first")
-    sandbox.command()  # no sandbox, no grading
+    sandbox.box()  # no sandbox, no grading
     notebook, tasks = nbformat.read(released, 4), tasks_of(folder, assignment)
-    secret = (folder / "secret.txt").read_text().strip()
+    secret = (folder / "secret.txt").read_text(encoding="utf-8").strip()
     judged: dict[str, Judged] = {}
     failed: list[str] = []
 
@@ -185,7 +185,7 @@ def write_table(folder: Path, assignment: str, judged: Mapping[str, Judged]) -> 
     file = folder / "grades" / f"{assignment}.csv"
     rows: dict[str, dict[str, str]] = {}
     if file.exists():
-        with file.open(newline="") as stored:
+        with file.open(newline="", encoding="utf-8") as stored:
             rows = {row["student"]: row for row in csv.DictReader(stored)}
     with Gradebook(api(folder).coursedir.db_url) as book:
         for student, result in judged.items():
@@ -200,7 +200,7 @@ def write_table(folder: Path, assignment: str, judged: Mapping[str, Judged]) -> 
             ]  # fmt: skip
             rows[student] = row | {"remarks": " | ".join([*result.remarks, *wrong])}
     columns = list(max(rows.values(), key=len))
-    with file.open("w", newline="") as out:
+    with file.open("w", newline="", encoding="utf-8") as out:
         writer = csv.DictWriter(out, columns)
         writer.writeheader()
         writer.writerows(rows[student] for student in sorted(rows))

@@ -50,7 +50,9 @@ def secrets_of(course: Path) -> dict[str, set[tuple[str, ...]]]:
                 if len(words(part)) > 3:
                     kept.setdefault(f"{file.name}, cell {mark.get('grade_id')}", set()).update(runs(part))
     for file in sorted((course / "graders").glob("*.py")):
-        code = "\n".join(line for line in file.read_text().splitlines() if not line.startswith(("import ", "from ")))
+        code = "\n".join(
+            line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith(("import ", "from "))
+        )
         kept[f"graders/{file.name}"] = runs(code)
     return kept
 

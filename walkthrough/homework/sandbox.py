@@ -5,6 +5,7 @@ folder in memory. What it does not see: the teacher's files, other submissions, 
 """
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -13,20 +14,29 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from walkthrough.homework import wire
+from walkthrough.homework import nursery, wire
 
 MEMORY = 6 * 2**30  # bytes of address space: torch alone takes more than two
 PROCESSES = 64
 SCRATCH = 256 * 2**20  # bytes
 PACKAGE = Path(__file__).parents[1]
+VARIABLES = {
+    "PATH": os.defpath, "HOME": "/scratch", "MPLCONFIGDIR": "/scratch", "IPYTHONDIR": "/scratch",
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
+    "PYTHONDONTWRITEBYTECODE": "1", "LANG": "C.UTF-8", "PYTHONPATH": str(PACKAGE.parent),
+}  # fmt: skip
+WORKERS = nursery.Nursery()
 
 
 class Gone(Exception):
     """The process ended, was stopped, or sent what is not an answer; the message says which."""
 
 
-def command() -> list[str]:
-    """The bubblewrap command. Raises RuntimeError where it cannot be had, with what to do."""
+def box() -> list[str]:
+    """The bubblewrap command, without the program that it is to run.
+
+    Raises RuntimeError where it cannot be had, with what to do.
+    """
     if shutil.which("bwrap") is None:
         raise RuntimeError(
             "submissions run in bubblewrap, which is not installed: install the system package `bubblewrap` (Linux), "
@@ -41,37 +51,55 @@ def command() -> list[str]:
             box += ["--ro-bind-try", system, system]
     for folder in dict.fromkeys([sys.base_prefix, sys.prefix, str(PACKAGE)]):
         box += ["--ro-bind", folder, folder]
-    variables = {
-        "PATH": os.defpath, "HOME": "/scratch", "MPLCONFIGDIR": "/scratch", "MPLBACKEND": "module://matplotlib_inline.backend_inline", "IPYTHONDIR": "/scratch",
-        "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1", "LANG": "C.UTF-8",
-        "PYTHONPATH": str(PACKAGE.parent),
-    }  # fmt: skip
-    for name, value in variables.items():
+    for name, value in VARIABLES.items():
         box += ["--setenv", name, value]
-    box += ["--size", str(SCRATCH), "--tmpfs", "/scratch", "--chdir", "/scratch", "--remount-ro", "/"]
-    return [*box, sys.executable, "-m", "walkthrough.homework.worker", str(MEMORY), str(PROCESSES)]
+    return [*box, "--size", str(SCRATCH), "--tmpfs", "/scratch", "--chdir", "/scratch", "--remount-ro", "/"]
 
 
 class Sandbox:
-    """A fresh process for one submission; `ask` it, and `close` it."""
+    """A process of its own for one submission; `ask` it, and `close` it."""
 
     def __init__(self, start_seconds: float = 120.0):
-        self.process = subprocess.Popen(
-            command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-        )
+        if not self._fork():
+            program = [sys.executable, "-m", "walkthrough.homework.worker", str(MEMORY), str(PROCESSES)]
+            self._open([*box(), *program])
+            self.requests, self.answers = self.process.stdin, self.process.stdout
         try:
-            self._within(start_seconds, lambda: wire.read(self.process.stdout))
+            self._within(start_seconds, lambda: wire.read(self.answers))
         except Gone as gone:
             reason = self.process.stderr.read().decode(errors="replace").strip()[-300:]
             raise RuntimeError(f"the sandbox could not be started: {reason or gone}") from gone
+
+    def _open(self, command: list[str], **kwargs: Any) -> None:
+        """Start bubblewrap."""
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        self.process = subprocess.Popen(command, **pipes, start_new_session=True, **kwargs)
+
+    def _fork(self) -> bool:
+        """Whether an empty box could be had, and a worker from the nursery for it."""
+        if WORKERS.refused:
+            return False
+        told, tells = os.pipe()
+        idle = ["/bin/sh", "-c", "echo; read line"]  # keeps the box, and says when it is there
+        with open(told, encoding="utf-8") as report:
+            self._open([*box(), "--info-fd", str(tells), *idle], pass_fds=[tells])
+            os.close(tells)
+            if self.process.stdout.readline() == b"\n":
+                inside = json.load(report)["child-pid"]
+                if pipes := WORKERS.put(inside, (MEMORY, PROCESSES), VARIABLES):
+                    self.requests, self.answers = pipes
+                    return True
+        self.process.kill()
+        self.process.communicate()
+        return False
 
     def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         """The worker's answer to a request. Raises Gone if there is none in time; the process is then dead."""
 
         def exchange() -> dict[str, Any]:
             """The request there, the answer back."""
-            wire.write(self.process.stdin, request, ours=True)
-            reply = wire.read(self.process.stdout)
+            wire.write(self.requests, request, ours=True)
+            reply = wire.read(self.answers)
             if not isinstance(reply, dict):
                 raise ValueError("no answer in the agreed form")
             return reply
@@ -104,6 +132,6 @@ class Sandbox:
         """End the process and everything it started."""
         self.process.kill()
         self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout):
+        for stream in (self.requests, self.answers, self.process.stdin, self.process.stdout):
             with contextlib.suppress(OSError):
                 stream.close()

@@ -1,6 +1,6 @@
 """The process in which a submission runs: it answers requests to run a cell, to look a name up, to call a function.
 
-`python -m walkthrough.homework.worker`, started by `sandbox`. It holds no test, no answer and no mark: whatever a
+`python -m walkthrough.homework.worker`, started by `sandbox`, or a fork of the `nursery`. It holds no test, no answer and no mark: whatever a
 submission does to it can only spoil that submission's own answers.
 """
 
@@ -92,14 +92,14 @@ def answer(shell: InteractiveShell, request: dict[str, Any]) -> dict[str, Any]:
         return {"error": type(error).__name__, "message": str(error)[:500]}
 
 
-def main() -> None:
+def main(memory: int, processes: int) -> None:
     """Answer requests until there are no more; the submission's own input and output are elsewhere."""
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)
     shell = new_shell()
-    limit(int(sys.argv[1]), int(sys.argv[2]))
+    limit(memory, processes)
     wire.write(answers, {"ready": True})
     while True:
         try:
@@ -116,4 +116,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]), int(sys.argv[2]))

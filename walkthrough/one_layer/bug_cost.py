@@ -109,7 +109,10 @@ def tally(
         probs = (r @ model.W_U).softmax(-1)[:, outputs]
         probs = torch.cat([probs, (1 - probs.sum(1, keepdim=True)).clamp_min(0)], 1)
         expected.index_add_(0, i, probs)
-        for table, nexts in ((counted, c), (redrawn, torch.multinomial(probs, 1, generator=dice)[:, 0])):
+        # Not torch.multinomial: from the same seed it draws other tokens on another processor.
+        drawn = torch.rand(len(i), 1, generator=dice, dtype=torch.float64)
+        drawn = torch.searchsorted(probs.double().cumsum(1), drawn).clamp_max(width - 1)[:, 0]
+        for table, nexts in ((counted, c), (redrawn, drawn)):
             table.view(-1).index_add_(0, i * width + nexts, torch.ones(len(i)))
     expected, counted, redrawn = torch.stack([expected, counted, redrawn]).unflatten(1, (folds, -1))
     total, present, source = expected.sum(0).clamp_min(1e-6), kinds % d_vocab, kinds // d_vocab

@@ -50,6 +50,11 @@ def optimisers(model: PaperModel, recipe: Recipe) -> dict[str, torch.optim.Optim
     return built
 
 
+def accelerator() -> Accelerator:
+    """As many processes and devices as it was launched with; precision and compiler are the recipe's, not a setting's."""
+    return Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="no", dynamo_backend="no")
+
+
 def train(name: str, recipe: Recipe, folder: Path) -> PaperModel:
     """Train until the recipe's last step, from the last checkpoint in `folder` if there is one.
 
@@ -58,40 +63,40 @@ def train(name: str, recipe: Recipe, folder: Path) -> PaperModel:
     """
     if (folder / f"{name}.json").exists():
         raise FileExistsError(f"{name} is finished in {folder}: give another folder, or delete its model card first")
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
-    if recipe.batch % accelerator.num_processes:
+    accelerate = accelerator()
+    if recipe.batch % accelerate.num_processes:
         raise ValueError(
-            f"a batch of {recipe.batch} sequences cannot be shared equally by {accelerator.num_processes} processes"
+            f"a batch of {recipe.batch} sequences cannot be shared equally by {accelerate.num_processes} processes"
         )
-    with accelerator.main_process_first():
+    with accelerate.main_process_first():
         manifest = corpus.build(folder / "corpus", recipe.d_vocab, recipe.n_ctx)
     rows = np.load(folder / "corpus" / "train.npy", mmap_mode="r")
-    model = PaperModel(config(**recipe.shape), recipe.seed).to(accelerator.device)
+    model = PaperModel(config(**recipe.shape), recipe.seed).to(accelerate.device)
     opts = optimisers(model, recipe)
     identity = {"recipe": dataclasses.asdict(recipe), "corpus": manifest["sha256"]}
     checkpoint = checkpoint_file(folder, name)
     start = load_checkpoint(checkpoint, model, opts, identity)
-    loss_of = accelerator.prepare(Loss(model, recipe.bf16))
-    share = slice(accelerator.process_index, None, accelerator.num_processes)
+    loss_of = accelerate.prepare(Loss(model, recipe.bf16))
+    share = slice(accelerate.process_index, None, accelerate.num_processes)
     tokens = recipe.batch * recipe.n_ctx
     bar = tqdm(
         total=recipe.steps * tokens, initial=start * tokens, unit="tok", unit_scale=True, desc=name,
-        disable=not accelerator.is_main_process,
+        disable=not accelerate.is_main_process,
     )  # fmt: skip
     for step in range(start, recipe.steps):
         for kind, peak in (("adam", recipe.adam_lr), ("muon", recipe.muon_lr)):
             if kind in opts:
                 opts[kind].param_groups[0]["lr"] = peak * recipe.lr_factor(step)
         batch = torch.from_numpy(rows[np.sort(batch_rows(len(rows), recipe, step)[share])].astype(np.int64))
-        loss = loss_of(batch.to(accelerator.device))
+        loss = loss_of(batch.to(accelerate.device))
         model.zero_grad(set_to_none=True)
-        accelerator.backward(loss)
+        accelerate.backward(loss)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimiser in opts.values():
             optimiser.step()
         bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
         bar.update(tokens)
-        if (step + 1) % recipe.checkpoint_every == 0 and accelerator.is_main_process:
+        if (step + 1) % recipe.checkpoint_every == 0 and accelerate.is_main_process:
             save_checkpoint(checkpoint, model, opts, step + 1, identity)
     bar.close()
     return model
@@ -117,9 +122,9 @@ def write_model(name: str, recipe: Recipe, folder: Path, model: PaperModel) -> N
         "measured": measured,
         "random_weights": measure(bridge(untrained), held_out),
         "one_layer_control": control,
-        "corpus": json.loads((folder / "corpus" / "manifest.json").read_text()),
+        "corpus": json.loads((folder / "corpus" / "manifest.json").read_text(encoding="utf-8")),
     }  # fmt: skip
     partial = folder / f"{name}.json.partial"  # the card says that the model is finished: all of it or none
-    partial.write_text(json.dumps(card, indent=1) + "\n")
+    partial.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     os.replace(partial, folder / f"{name}.json")
     checkpoint_file(folder, name).unlink(missing_ok=True)

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from walkthrough import models
 from walkthrough.figures.basics import visible
+from walkthrough.widgets.either import MISSING, either
 
 STATIC = Path(__file__).parent / "static"
 CSS = (STATIC / "explorer.css").read_text("utf-8")
@@ -217,8 +218,10 @@ class Explorer(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The widget, and the same alive without a kernel, over a picture and tables for where scripts are not run."""
-        data, metadata = super()._repr_mimebundle_(**kwargs)
-        return {**data, "text/plain": repr(self), "text/html": self.page()}, metadata
+        _, metadata = super()._repr_mimebundle_(**kwargs)  # Colab is told in it where to find anywidget
+        missing = MISSING.format(what=f"the {self.name.lower()}", otherwise=f"A still picture shows {self.shows}.")
+        instead = html.escape(self.data["error"]) if "error" in self.data else f"<p>{missing}</p>{self.picture()}"
+        return {**either(self, instead), "text/plain": repr(self), "text/html": self.page()}, metadata
 
     def page(self) -> str:
         """HTML that needs neither kernel nor network."""

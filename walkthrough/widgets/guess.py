@@ -9,6 +9,8 @@ from typing import Any
 import anywidget
 import traitlets
 
+from walkthrough.widgets.either import MISSING, either
+
 STATIC = Path(__file__).parent / "static"
 
 
@@ -79,5 +81,7 @@ class Guess(anywidget.AnyWidget):
         """The widget, and the question as text for where no kernel runs."""
         choices = "".join(f"<li>{html.escape(choice)}</li>" for choice in self.choices)
         text = f"<b>Predict:</b> {html.escape(self.question)}" + (f"<ul>{choices}</ul>" if choices else "")
-        data, metadata = super()._repr_mimebundle_(**kwargs)
-        return {**data, "text/plain": repr(self), "text/html": f'<div class="wt-guess">{text}</div>'}, metadata
+        _, metadata = super()._repr_mimebundle_(**kwargs)
+        missing = MISSING.format(what="a place for your guess", otherwise="Write it down.")
+        shown = {"text/plain": repr(self), "text/html": f'<div class="wt-guess">{text}</div>'}
+        return {**either(self, f"{text}<p>{missing}</p>"), **shown}, metadata

@@ -1,0 +1,97 @@
+"""A worker that was forked and moved into its box sees, and may do, what a fresh Python started in one does."""
+
+import os
+
+import pytest
+
+from walkthrough.homework import sandbox
+from walkthrough.homework.sandbox import Gone, Sandbox
+
+pytestmark = pytest.mark.usefixtures("box")
+LOOK = """
+import os, resource, sys
+told = dict(line.split(':', 1) for line in open('/proc/self/status').read().splitlines())
+def looked():
+    return {
+        'privileges': [told[name].strip() for name in ('CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb', 'NoNewPrivs')],
+        'places': sorted(os.listdir('/')), 'here': os.getcwd(), 'scratch': os.listdir('/tmp/..//scratch'),
+        'path': sys.path, 'network': os.listdir('/sys/class/net') if os.path.exists('/sys') else open('/proc/net/dev').read().count(':'),
+        'files': len(os.listdir('/proc/self/fd')), 'alone in its session': os.getsid(0) == os.getpid() or os.getsid(0) == 1,
+        'limits': [list(resource.getrlimit(kind)) for kind in (resource.RLIMIT_AS, resource.RLIMIT_NPROC, resource.RLIMIT_CORE, resource.RLIMIT_FSIZE)],
+        'spaces': [os.readlink(f'/proc/self/ns/{kind}') == os.readlink(f'/proc/1/ns/{kind}') for kind in sorted(os.listdir('/proc/self/ns'))],
+        'environment': {name: value for name, value in os.environ.items() if not name.startswith(('PWD', 'TORCHINDUCTOR'))},
+        'loaded': sorted(name for name in sys.modules if name.split('.')[0] == 'walkthrough' and name != 'walkthrough.homework.nursery'),
+    }
+"""
+
+
+@pytest.fixture
+def start():
+    """Starts a worker, forked or fresh; afterwards all are closed."""
+    started = []
+
+    def make(fresh=False):
+        with pytest.MonkeyPatch.context() as patch:
+            if fresh:
+                patch.setattr(sandbox.WORKERS, "refused", True)
+            started.append(Sandbox())
+        return started[-1]
+
+    yield make
+    for box in started:
+        box.close()
+
+
+def seen(box, name="looked"):
+    assert box.ask({"cell": LOOK}, 30.0) == {"outputs": []}
+    return box.ask({"call": name, "inputs": []}, 30.0)["value"]
+
+
+def test_forked_or_fresh_it_is_the_same_empty_machine(start):
+    forked, fresh = seen(start()), seen(start(fresh=True))
+    if sandbox.WORKERS.refused:
+        pytest.skip("this system lets no process join a box: every worker is a fresh one")
+    assert forked == fresh
+    assert set(forked["privileges"]) == {"0000000000000000", "1"}
+    assert all(forked["spaces"])
+
+
+def test_a_box_is_not_another_ones(start):
+    first, second = start(), start()
+    spaces = "def mine():\n    import os\n    return [os.readlink(f'/proc/self/ns/{k}') for k in ('mnt', 'pid', 'net', 'ipc', 'uts')]"
+    where = []
+    for box in (first, second):
+        assert box.ask({"cell": spaces + "\nopen('/scratch/mine', 'x').close()\nopen('/tmp/mine', 'x').close()"}, 30.0) == {"outputs": []}  # fmt: skip
+        where.append(box.ask({"call": "mine", "inputs": []}, 30.0)["value"])
+    assert not set(where[0]) & set(where[1])
+    assert not set(where[0]) & {os.readlink(f"/proc/self/ns/{kind}") for kind in ("mnt", "pid", "net", "ipc", "uts")}
+
+
+@pytest.mark.parametrize("signal", ["os.killpg(0, 9)", "os.kill(-1, 9)", "os.kill(os.getppid() or 1, 9); os._exit(0)"])
+def test_who_kills_everybody_kills_themselves(start, signal):
+    victim, killer = start(), start()
+    assert victim.ask({"cell": "kept = 7"}, 30.0) == {"outputs": []}
+    with pytest.raises(Gone):
+        killer.ask({"cell": f"import os\n{signal}\nwhile True: pass"}, 2.0)
+    assert victim.ask({"name": "kept"}, 30.0) == {"value": 7}
+    refused = sandbox.WORKERS.refused
+    assert start().ask({"cell": "1"}, 30.0) == {"outputs": []}
+    assert sandbox.WORKERS.refused == refused
+
+
+def test_random_numbers_differ_from_fork_to_fork(start):
+    draw = "import random, numpy\ndef drawn():\n    return [random.random(), float(numpy.random.rand())]"
+    drawn = []
+    for box in (start(), start()):
+        box.ask({"cell": draw}, 30.0)
+        drawn += box.ask({"call": "drawn", "inputs": []}, 30.0)["value"]
+    assert len(set(drawn)) == 4
+
+
+def test_where_no_process_may_join_a_box_every_worker_is_a_fresh_one(start, monkeypatch):
+    monkeypatch.setattr(sandbox.WORKERS, "refused", False)
+    monkeypatch.setattr(sandbox.nursery, "SPACES", {"mnt": 0x7F000000})  # no such flag: the kernel says no
+    box = start()
+    assert sandbox.WORKERS.refused
+    assert box.ask({"cell": "answer = 5"}, 30.0) == {"outputs": []}
+    assert box.ask({"name": "answer"}, 30.0) == {"value": 5}
