@@ -81,3 +81,18 @@ def page(request, context):
 def model():
     """The two-layer model, which explorers are tried on."""
     return models.load("two-layer")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test tells what its page showed."""
+    report = yield
+    if report.failed and (page := item.funcargs.get("page")) and not page.is_closed():
+        driving.keep_picture(page, f"failed_{item.name}")
+        shown = page.evaluate(
+            "() => [...document.querySelectorAll('.jp-Dialog, .jp-OutputArea')].map(x => x.outerHTML)"
+        )
+        report.sections.append(
+            ("page", f"{page.url}\n{page.inner_text('body')[:3000]}\n{[html[:800] for html in shown]}")
+        )
+    return report

@@ -20,7 +20,7 @@ def looked():
         'limits': [list(resource.getrlimit(kind)) for kind in (resource.RLIMIT_AS, resource.RLIMIT_NPROC, resource.RLIMIT_CORE, resource.RLIMIT_FSIZE)],
         'spaces': [os.readlink(f'/proc/self/ns/{kind}') == os.readlink(f'/proc/1/ns/{kind}') for kind in sorted(os.listdir('/proc/self/ns'))],
         'environment': {name: value for name, value in os.environ.items() if not name.startswith(('PWD', 'TORCHINDUCTOR'))},
-        'loaded': sorted(name for name in sys.modules if name.split('.')[0] == 'walkthrough' and name != 'walkthrough.homework.nursery'),
+        'loaded': sorted(name for name in sys.modules if name.split('.')[0] == 'walkthrough' and name.split('.')[-1] not in ('nursery', 'worker')),
     }
 """
 
@@ -75,7 +75,7 @@ def test_who_kills_everybody_kills_themselves(start, signal):
         killer.ask({"cell": f"import os\n{signal}\nwhile True: pass"}, 2.0)
     assert victim.ask({"name": "kept"}, 30.0) == {"value": 7}
     refused = sandbox.WORKERS.refused
-    assert start().ask({"cell": "1"}, 30.0) == {"outputs": []}
+    assert start().ask({"cell": "one = 1"}, 30.0) == {"outputs": []}
     assert sandbox.WORKERS.refused == refused
 
 

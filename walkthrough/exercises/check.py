@@ -1,6 +1,7 @@
 """The verdict on an exercise: right, not attempted yet, or wrong with the likely mistake named."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,12 +52,12 @@ def verdict(label: str, attempt: Any) -> Verdict:
     return compare(exercise, answers, cases)
 
 
-def answers_to(attempt: Any, cases: list[tuple]) -> list[Any] | Verdict:
-    """The attempt's answer to each case; or the verdict, if it has none to some case."""
+def answers_to(attempt: Any, cases: list[tuple], copied: Callable = copy.deepcopy) -> list[Any] | Verdict:
+    """The attempt's answer to each case, of which it gets a copy; or the verdict, if it has none to some case."""
     answers = []
     for case in cases:
         try:
-            answer = attempt(*copy.deepcopy(case)) if callable(attempt) else attempt
+            answer = attempt(*copied(case)) if callable(attempt) else attempt
         except NotImplementedError:
             return Verdict(NOT_ATTEMPTED, "not attempted yet")
         except Exception as error:

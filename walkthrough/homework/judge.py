@@ -181,7 +181,7 @@ def error_output(name: str, sentence: str) -> NotebookNode:
 def verdict_on(run: Run, task: Task, seed: int) -> Verdict:
     """The verdict on one task; whatever the submission answers, there is one."""
     try:
-        return verdict(task, run.attempt(task.name), seed)
+        return verdict(task, run.attempt(task.name), seed, copied=tuple)
     except LookupError:
         sentence = f"there is no `{task.name}` after your notebook has run: did its cell stop, or was it renamed?"
     except Gone as gone:

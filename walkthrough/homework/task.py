@@ -3,6 +3,7 @@
 Unlike an exercise of the course, a task gives no number away, and takes its inputs from a seed.
 """
 
+import copy
 import hashlib
 import itertools
 from collections.abc import Callable, Sequence
@@ -46,10 +47,13 @@ def seed_for(secret: str, student: str, label: str) -> int:
     return int.from_bytes(hashlib.sha256("\0".join([secret, student, label]).encode()).digest()[:4], "big")
 
 
-def verdict(task: Task, attempt: Any, seed: int) -> Verdict:
-    """Judge an attempt: a function, which is called on inputs drawn from the seed, or a plain answer."""
+def verdict(task: Task, attempt: Any, seed: int, copied: Callable = copy.deepcopy) -> Verdict:
+    """Judge an attempt: a function, which is called on inputs drawn from the seed, or a plain answer.
+
+    A function gets copies of the inputs; `copied` is `tuple` for one that is called elsewhere, and gets them in a message.
+    """
     cases = task.cases(seed)
-    answers = answers_to(attempt, cases)
+    answers = answers_to(attempt, cases, copied)
     if isinstance(answers, Verdict):
         return wrong(answers.sentence, task.see) if answers.mark == WRONG else answers
     if task.judge is not None:
