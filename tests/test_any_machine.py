@@ -12,6 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 
 from walkthrough import models
 from walkthrough.training import trainer
@@ -76,6 +77,7 @@ def elsewhere(tmp_path_factory):
     for room in ("walkthrough", "notebooks"):
         shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
     (folder / "rc").write_text(RC, encoding="utf-8")
+    (folder / "reader.py").write_text(READER, encoding="utf-8")
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH")}
     hostile = {
         "MATPLOTLIBRC": str(folder / "rc"), "COLUMNS": "40", "FORCE_COLOR": "1", "LC_ALL": "C", "PYTHONUTF8": "0",
@@ -84,7 +86,7 @@ def elsewhere(tmp_path_factory):
     }  # fmt: skip
     one_core = getattr(os, "sched_setaffinity", None)
     ran = subprocess.run(
-        [sys.executable, "-c", READER, str(folder / "notebooks" / "homework")], cwd=folder, env=kept | hostile, check=False,
+        [sys.executable, "reader.py", str(folder / "notebooks" / "homework")], cwd=folder, env=kept | hostile, check=False,
         capture_output=True, encoding="utf-8", preexec_fn=one_core and (lambda: one_core(0, {min(os.sched_getaffinity(0))})),
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr[-3000:]
@@ -179,11 +181,14 @@ def test_a_model_of_the_course_stays_on_the_cpu_and_says_so(move):
 
 def test_settings_of_accelerate_leave_training_and_its_card_alone(monkeypatch):
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")
-    trainer.AcceleratorState._reset_state(True)
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "INDUCTOR")
+    AcceleratorState._reset_state(True)
     try:
-        assert trainer.accelerator().mixed_precision == "no"
+        made = trainer.accelerator()
+        assert made.mixed_precision == "no"
+        assert made.state.dynamo_plugin.backend == "NO"
     finally:
-        trainer.AcceleratorState._reset_state(True)
+        AcceleratorState._reset_state(True)
 
 
 HOSTILE = {

@@ -44,3 +44,15 @@ def test_the_conda_environment_agrees():
     assert "course" in PROJECT["optional-dependencies"]
     python = next(requirement for requirement in conda if requirement.name == "python")
     assert str(python.specifier) == PROJECT["requires-python"]
+
+
+def test_binders_environment_agrees():
+    environment = yaml.safe_load((ROOT / ".binder" / "environment.yml").read_text(encoding="utf-8"))
+    conda = {
+        requirement.name: str(requirement.specifier) for requirement in map(Requirement, environment["dependencies"])
+    }
+    torch = next(asked for asked in ASKED if asked.name == "torch")
+    assert conda == {"python": PROJECT["requires-python"], "pip": "", "pytorch-cpu": str(torch.specifier)}
+    assert 'pip install --no-cache-dir -c /tmp/constraints.txt -e ".[course]"' in (
+        ROOT / ".binder" / "postBuild"
+    ).read_text(encoding="utf-8")

@@ -35,7 +35,8 @@ def executed_in_sequence(nb):
 
 
 def short_cells(nb):
-    lengths = [len(cell.source.splitlines()) for cell in code_cells(nb)]
+    seen = [cell for cell in code_cells(nb) if "hide-input" not in cell.metadata.get("tags", [])]
+    lengths = [len(cell.source.splitlines()) for cell in seen]
     problems = [f"a cell of {length} lines" for length in lengths if length > 15]
     if lengths and lengths[0] > 8:
         problems.append(f"a set-up cell of {lengths[0]} lines")

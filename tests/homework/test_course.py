@@ -5,7 +5,6 @@ import importlib
 import inspect
 import os
 import re
-import runpy
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import nbformat
 import proof
 import pytest
 
+from walkthrough.homework import __main__ as commands
 from walkthrough.homework import course, judge, sandbox
 from walkthrough.homework.collect import collect
 
@@ -197,7 +197,7 @@ def test_the_commands_say_in_one_sentence_what_cannot_be_done(tmp_path, small_co
     def said(*arguments):
         monkeypatch.setattr(sys, "argv", ["walkthrough.homework", *map(str, arguments)])
         with pytest.raises(SystemExit) as stopped:
-            runpy.run_module("walkthrough.homework", run_name="__main__")
+            commands.main()
         return str(stopped.value)
 
     assert "no homework" in said("new", tmp_path / "c", tmp_path)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
+import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from torch import Tensor
@@ -24,7 +25,7 @@ def label_tokens(ax: Axes, x: Sequence[str] | None = None, y: Sequence[str] | No
 def attention(pattern: Float[Tensor, "query key"], tokens: Sequence[str], *, ax: Axes | None = None) -> Axes:
     """Heat map of one head's attention pattern, from 0 to 1: rows look, columns are looked at."""
     ax = ax or plt.subplots(figsize=(5.5, 5), layout="constrained")[1]
-    image = ax.imshow(pattern, cmap="Blues", vmin=0, vmax=1)
+    image = ax.imshow(np.asarray(pattern), cmap="Blues", vmin=0, vmax=1)
     label_tokens(ax, tokens, tokens)
     ax.set(xlabel="key (looked at)", ylabel="query (looking)")
     ax.figure.colorbar(image, ax=ax, label="attention", shrink=0.7)
@@ -36,7 +37,7 @@ def heads(patterns: Float[Tensor, "head query key"], *, title: str = "head {}") 
     n_rows = (len(patterns) + 3) // 4
     fig, axes = plt.subplots(n_rows, 4, figsize=(9, 2.4 * n_rows), layout="constrained", squeeze=False)
     for head, (ax, pattern) in enumerate(zip(axes.flat, patterns)):
-        image = ax.imshow(pattern, cmap="Blues", vmin=0, vmax=1)
+        image = ax.imshow(np.asarray(pattern), cmap="Blues", vmin=0, vmax=1)
         ax.axline((0, 0), slope=1, color="grey", linewidth=0.5)
         ax.set(title=title.format(head), xticks=[], yticks=[])
     for ax in axes.flat[len(patterns) :]:
@@ -54,7 +55,7 @@ def signed(
     """Heat map of values with a sign (logits, weights, cosines): red above zero, blue below, white at zero."""
     ax = ax or plt.subplots(figsize=(6, 5), layout="constrained")[1]
     limit = float(abs(matrix).max())
-    image = ax.imshow(matrix, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
+    image = ax.imshow(np.asarray(matrix), cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
     label_tokens(ax, x, y)
     ax.figure.colorbar(image, ax=ax, label=label, shrink=0.7)
     return ax
@@ -63,7 +64,7 @@ def signed(
 def contributions(values: Float[Tensor, " part"], parts: Sequence[str], *, label: str, ax: Axes | None = None) -> Axes:
     """One bar for each part of a sum: red where it adds, blue where it takes away."""
     ax = ax or plt.subplots(figsize=(8, 3), layout="constrained")[1]
-    ax.bar(range(len(parts)), values, color=["tab:red" if value > 0 else "tab:blue" for value in values])
+    ax.bar(range(len(parts)), np.asarray(values), color=["tab:red" if value > 0 else "tab:blue" for value in values])
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set_xticks(range(len(parts)), parts, rotation=90)
     ax.set(xlabel="part of the stream (layer:head)", ylabel=label)
@@ -79,7 +80,7 @@ def head_pairs(
     A dot marks the pairs whose number lies between the two of `within`, the range of random pairs.
     """
     ax = ax or plt.subplots(figsize=(4, 4), layout="constrained")[1]
-    image = ax.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    image = ax.imshow(np.asarray(values), cmap="RdBu_r", vmin=-limit, vmax=limit)
     ax.set_xticks(range(values.shape[1]), [f"{layers[1]}:{head}" for head in range(values.shape[1])], rotation=90)
     ax.set_yticks(range(values.shape[0]), [f"{layers[0]}:{head}" for head in range(values.shape[0])])
     ax.set(xlabel="head that reads", ylabel="head that writes")
@@ -98,7 +99,7 @@ def side_by_side(patterns: Float[Tensor, "head query key"], titles: Sequence[str
         1, len(patterns), figsize=(4 * len(patterns), 4.6), layout="constrained", sharey=True, squeeze=False
     )
     for ax, pattern, title in zip(axes.flat, patterns, titles):
-        image = ax.imshow(pattern, cmap="Blues", vmin=0, vmax=1)
+        image = ax.imshow(np.asarray(pattern), cmap="Blues", vmin=0, vmax=1)
         label_tokens(ax, tokens, tokens)
         ax.set(title=title, xlabel="key (looked at)")
     axes[0, 0].set_ylabel("query (looking)")

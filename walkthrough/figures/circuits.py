@@ -18,7 +18,9 @@ def stacked(
     """A bar for each row, made of its shares of 1, with a word above each and the parts named beside them."""
     ax = ax or plt.subplots(figsize=(8, 3.5), layout="constrained")[1]
     for part, (name, colour) in enumerate(zip(parts, colours)):
-        drawn = ax.bar(bars, shares[:, part], bottom=shares[:, :part].sum(1), label=name, color=colour)
+        drawn = ax.bar(
+            bars, np.asarray(shares[:, part]), bottom=np.asarray(shares[:, :part].sum(1)), label=name, color=colour
+        )
     if above:
         ax.bar_label(drawn, above, padding=2)
     ax.set(ylim=(0, 1.1))
@@ -86,7 +88,7 @@ def excerpts(
         1, len(panels), figsize=size, layout="constrained", squeeze=False, gridspec_kw={"width_ratios": widths}
     )
     for ax, (title, values), down, across, (x, y) in zip(grid.flat, panels.items(), rows, columns, axes_names):
-        ax.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
+        ax.imshow(np.asarray(values), cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
         label_tokens(ax, across, down)
         for (row, column), value in zip(np.ndindex(*values.shape), values.flatten().tolist()):
             dark = abs(value) > 0.6 * limit

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
+import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from torch import Tensor
@@ -49,12 +50,12 @@ def reading(
         1, 3, figsize=(12, 6), layout="constrained", width_ratios=(5, 5, 1.3), sharey=True, gridspec_kw={"wspace": 0}
     )
     for ax, values, name in zip(axes, (pattern, weighted), ("attention", "attention × |v W_O|")):
-        image = ax.imshow(values, cmap="Blues", vmin=0, aspect="auto")
+        image = ax.imshow(np.asarray(values), cmap="Blues", vmin=0, aspect="auto")
         label_tokens(ax, tokens, tokens)
         ax.set(xlabel="key (looked at)", title=name)
         fig.colorbar(image, ax=ax, shrink=0.6, location="top", pad=0.02)
     axes[0].set_ylabel("query (looking)")
-    axes[2].barh(range(len(effect)), effect, color=["tab:red" if x > 0 else "tab:blue" for x in effect])
+    axes[2].barh(range(len(effect)), np.asarray(effect), color=["tab:red" if x > 0 else "tab:blue" for x in effect])
     axes[2].axvline(0, color="black", linewidth=0.8)
     axes[2].set(xlabel="logits, on the\ntoken that came", title="logit effect")
     fig.suptitle(title)
@@ -70,7 +71,15 @@ def costs(
     width = 0.8 / len(changes)
     for i, change in enumerate(changes):
         places = [head + (i - (len(changes) - 1) / 2) * width for head in range(len(heads))]
-        ax.bar(places, means[:, i], width, yerr=errors[:, i], label=change, color=f"C{i}", error_kw={"linewidth": 0.8})
+        ax.bar(
+            places,
+            np.asarray(means[:, i]),
+            width,
+            yerr=np.asarray(errors[:, i]),
+            label=change,
+            color=f"C{i}",
+            error_kw={"linewidth": 0.8},
+        )
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set_xticks(range(len(heads)), heads)
     ax.set(xlabel="head", ylabel=label)
@@ -81,7 +90,7 @@ def costs(
 def stripes(pattern: Float[Tensor, "query key"], starts: Sequence[int], *, title: str, ax: Axes | None = None) -> Axes:
     """Attention on repeated tokens, too many to name; a thin line marks where each new copy starts."""
     ax = ax or plt.subplots(figsize=(4.6, 4), layout="constrained")[1]
-    image = ax.imshow(pattern, cmap="Blues", vmin=0, vmax=1)
+    image = ax.imshow(np.asarray(pattern), cmap="Blues", vmin=0, vmax=1)
     for start in starts:
         ax.axhline(start - 0.5, color="grey", linewidth=0.6)
     ax.set(xlabel="key (position looked at)", ylabel="query (position looking)", title=title)
@@ -109,7 +118,7 @@ def steering(grids: Mapping[str, Float[Tensor, "by step"]], *, head: str) -> lis
     """One small table of numbers for each name: rows are what the head was made to do, columns where it led."""
     fig, axes = plt.subplots(1, len(grids), figsize=(4.5 * len(grids), 3.4), layout="constrained", squeeze=False)
     for ax, (name, grid) in zip(axes.flat, grids.items()):
-        image = ax.imshow(grid, cmap="Blues")
+        image = ax.imshow(np.asarray(grid), cmap="Blues")
         for by in range(len(grid)):
             for step in range(grid.shape[1]):
                 bright = grid[by, step] > (grid.min() + grid.max()) / 2

@@ -56,7 +56,7 @@ def planted_corpus(folder: Path, seed: int) -> None:
     rows = plant(np.load(folder / "train.npy"), tokenizer, seed)
     np.save(folder / "train.npy", rows)
     manifest |= {"sha256": hashlib.sha256(rows.tobytes()).hexdigest(), "planted": seed}
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
 
 
 def main() -> None:
