@@ -59,7 +59,7 @@ with warnings.catch_warnings(record=True) as heard:
     explorer = widgets.AttentionExplorer(model, "x = 1")
     said["table"] = "<table" in explorer.page()
 said["warnings"] = sorted({f"{w.category.__name__}: {w.message}" for w in heard if "walkthrough" in w.filename})
-made = Path("my course é")
+made = Path(os.fsdecode("my course é".encode()))  # as from a command line in this locale
 course.create(made, Path(sys.argv[1]))
 said["released"] = course.release(made, "hw1").name
 said["leaks"] = leaks.search(made, [course.release(made, "hw1")])

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Int
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch import Tensor
 
@@ -149,12 +149,13 @@ def save_bigrams(counts: Int[Tensor, "first second"], file: Path) -> None:
     """Store a table of counts, most of which are zero, as safetensors in compressed sparse rows."""
     first, second = counts.nonzero(as_tuple=True)
     row_ends = first.bincount(minlength=len(counts)).cumsum(0)
-    save_file({"row_ends": row_ends.int(), "second": second.short(), "count": counts[first, second].int()}, file)
+    stored = {"row_ends": row_ends.int(), "second": second.short(), "count": counts[first, second].int()}
+    file.write_bytes(save(stored))
 
 
 def load_bigrams(file: Path = WEIGHTS / "bigrams.safetensors") -> Int[Tensor, "first second"]:
     """The bigram counts of the training corpus that ship with the course."""
-    stored = load_file(file)
+    stored = load(file.read_bytes())
     d_vocab = len(stored["row_ends"])
     first = torch.arange(d_vocab).repeat_interleave(stored["row_ends"].diff(prepend=torch.zeros(1)).long())
     counts = torch.zeros(d_vocab, d_vocab, dtype=torch.long)

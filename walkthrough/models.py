@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from safetensors.torch import load as load_safetensors
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformer_lens import TransformerBridge, TransformerBridgeConfig
 from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
@@ -217,8 +218,10 @@ def untrained(n_layers: int, seed: int = 0) -> TransformerBridge:
 
 def load_tokenizer(folder: Path = WEIGHTS) -> PreTrainedTokenizerFast:
     """The course's tokenizer: byte-level BPE, with `<BOS>` put first and standing in for every other special token."""
+    # Read here: a path that the locale cannot spell, the library cannot open.
+    stored = Tokenizer.from_str((folder / "tokenizer.json").read_text(encoding="utf-8"))
     return PreTrainedTokenizerFast(
-        tokenizer_file=str(folder / "tokenizer.json"), bos_token=BOS, eos_token=BOS, pad_token=BOS,
+        tokenizer_object=stored, bos_token=BOS, eos_token=BOS, pad_token=BOS,
         add_bos_token=True, name_or_path="",  # TransformerLens looks for both
     )  # fmt: skip
 

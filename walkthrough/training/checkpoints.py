@@ -4,8 +4,7 @@ import json
 import os
 from pathlib import Path
 
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load, save
 
 from walkthrough.models import PaperModel
 
@@ -22,7 +21,8 @@ def save_checkpoint(file: Path, model: PaperModel, opts: dict, step: int, identi
         for i, state in optimiser.state_dict()["state"].items():
             tensors |= {f"{kind}.{i}.{key}": value for key, value in state.items()}
     partial = file.with_suffix(".partial")
-    save_file(tensors, partial, metadata={"step": str(step), "identity": json.dumps(identity, sort_keys=True)})
+    metadata = {"step": str(step), "identity": json.dumps(identity, sort_keys=True)}
+    partial.write_bytes(save(tensors, metadata))
     os.replace(partial, file)
 
 
@@ -33,8 +33,11 @@ def load_checkpoint(file: Path, model: PaperModel, opts: dict, identity: dict) -
     """
     if not file.exists():
         return 0
-    with safe_open(file, "pt") as stored:
-        metadata, tensors = stored.metadata(), {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
+    stored = file.read_bytes()
+    header = stored[
+        8 : 8 + int.from_bytes(stored[:8], "little")
+    ]  # safetensors gives metadata only of files that it opens
+    metadata, tensors = json.loads(header)["__metadata__"], load(stored)
     if metadata["identity"] != json.dumps(identity, sort_keys=True):
         raise ValueError(f"{file} was written by another recipe or corpus: give another folder, or delete it")
     model.load_state_dict({key[6:]: t for key, t in tensors.items() if key.startswith("model.")}, strict=False)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from jaxtyping import Float, Int
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -106,10 +106,12 @@ def write_model(name: str, recipe: Recipe, folder: Path, model: PaperModel) -> N
     """Weights (rounded to float16, as they ship), tokenizer and card; what the card says is measured on that file."""
     shutil.copy(folder / "corpus" / "tokenizer.json", folder / "tokenizer.json")
     weights = folder / f"{name}.safetensors"
-    save_file({key: p.cpu().half() for key, p in model.named_parameters() if p.requires_grad}, weights)
+    weights.write_bytes(save({key: p.cpu().half() for key, p in model.named_parameters() if p.requires_grad}))
     shipped = PaperModel(config(**recipe.shape))
-    shipped.load_state_dict({key: t.float() for key, t in load_file(weights).items()}, strict=False)
-    held_out = corpus.held_out(Tokenizer.from_file(str(folder / "tokenizer.json")), n_ctx=recipe.n_ctx)[::16]
+    shipped.load_state_dict({key: t.float() for key, t in load(weights.read_bytes()).items()}, strict=False)
+    held_out = corpus.held_out(
+        Tokenizer.from_str((folder / "tokenizer.json").read_text(encoding="utf-8")), n_ctx=recipe.n_ctx
+    )[::16]
     untrained = PaperModel(config(**recipe.shape), recipe.seed + 1)
     measured = measure(bridge(shipped), held_out)
     control = measured if name == "one-layer" else None
