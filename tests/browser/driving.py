@@ -1,5 +1,6 @@
 """How the browser tests drive JupyterLab, Notebook 7 and static pages."""
 
+import json
 import os
 import shutil
 import socket
@@ -61,12 +62,13 @@ def serve(module: str, folder: Path):
     no_news = folder / "config/lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
     no_news.parent.mkdir(parents=True)
     no_news.write_text('{"fetchNews": "false", "checkForUpdates": false}', encoding="utf-8")
-    own |= {"IPYTHONDIR": str(folder / "ipython"), "OMP_NUM_THREADS": "1"}
+    own |= {"IPYTHONDIR": str(folder / "ipython"), "OMP_NUM_THREADS": "1", "JUPYTER_PREFER_ENV_PATH": "0"}
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     program, app = {"jupyterlab": ("LabApp", "lab"), "notebook": ("JupyterNotebookApp", "notebooks")}[module]
     log = (folder / "server.log").open("w", encoding="utf-8")
+    warm = warm_kernels(folder)
     process = subprocess.Popen(
         [sys.executable, "-m", module, "--no-browser", "--allow-root", f"--ServerApp.port={port}",
          "--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0", "--IdentityProvider.token=t",
@@ -81,7 +83,25 @@ def serve(module: str, folder: Path):
     finally:
         process.terminate()
         process.wait(60)
+        warm.terminate()
         log.close()
+
+
+def warm_kernels(folder: Path) -> subprocess.Popen:
+    """The process that this server's kernels are forked from, and the kernelspec that says so."""
+    program, place = str(Path(__file__).with_name("warm_kernel.py")), str(folder / "kernels.socket")
+    spec = folder / "data" / "kernels" / "python3" / "kernel.json"
+    spec.parent.mkdir(parents=True)
+    argv = [sys.executable, program, place, "{connection_file}"]
+    name = {"display_name": "Python 3", "language": "python", "metadata": {"debugger": True}}
+    spec.write_text(json.dumps({"argv": argv} | name), encoding="utf-8")
+    variables = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    process = subprocess.Popen([sys.executable, program, place], env=os.environ | variables)
+    for _ in range(1200):
+        if Path(place).exists() or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    return process
 
 
 def wait_for_the_server(process: subprocess.Popen, url: str, log: Path):
