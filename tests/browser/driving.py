@@ -96,7 +96,8 @@ def warm_kernels(folder: Path) -> subprocess.Popen:
     name = {"display_name": "Python 3", "language": "python", "metadata": {"debugger": True}}
     spec.write_text(json.dumps({"argv": argv} | name), encoding="utf-8")
     variables = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
-    process = subprocess.Popen([sys.executable, program, place], env=os.environ | variables)
+    log = (folder / "kernels.log").open("w", encoding="utf-8")
+    process = subprocess.Popen([sys.executable, program, place], env=os.environ | variables, stdout=log, stderr=log)
     for _ in range(1200):
         if Path(place).exists() or process.poll() is not None:
             break
