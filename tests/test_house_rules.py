@@ -230,7 +230,7 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
     "homework/judge": {f"{W}.exercises.check", f"{W}.homework.sandbox", f"{W}.homework.task"},
     "homework/course": {f"{W}.exercises.check", f"{W}.homework.judge", f"{W}.homework.practice",
                         f"{W}.homework.sandbox", f"{W}.homework.task"},
-    "progress": {f"{W}.exercises.check"},
+    "progress": {f"{W}.marks"},
     "homework/collect": {f"{W}.homework.course"},
     "homework/__main__": {f"{W}.homework.collect", f"{W}.homework.course", f"{W}.homework.leaks",
                           f"{W}.homework.practice"},

@@ -6,12 +6,13 @@ It reads the notebooks of a folder (by default `notebooks`, or the one it is sta
 import argparse
 import html
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 
-from walkthrough.exercises.check import NOT_ATTEMPTED, RIGHT, WRONG
+from walkthrough.marks import NOT_ATTEMPTED, RIGHT, WRONG
 
 ASKED = re.compile(r'^check\("([^"]+)"', re.MULTILINE)
 ANSWERED = re.compile(rf"^(\S+) ([{RIGHT}{WRONG}{NOT_ATTEMPTED}]) (.*)$", re.MULTILINE)
@@ -99,6 +100,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", default=here, help="where the notebooks are")
     parser.add_argument("--page", action="store_true", help="also write progress.html there")
     arguments = parser.parse_args()
+    sys.stdout.reconfigure(errors="replace")  # a locale may know no ✓
     try:
         print(summary(read(arguments.folder)))
     except ValueError as refusal:

@@ -95,7 +95,7 @@ def graded(box, tmp_path_factory):
     assert list(passed_over) == ["notes.ipynb"]
     package = {file: file.read_bytes() for file in sandbox.PACKAGE.rglob("*.py")}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(judge, "CELL_SECONDS", 15.0)
+        patch.setattr(judge, "CELL_SECONDS", 10.0)
         judged = course.grade(folder, HW)
     assert package == {file: file.read_bytes() for file in sandbox.PACKAGE.rglob("*.py")}
     with (folder / "grades" / f"{HW}.csv").open(newline="", encoding="utf-8") as stored:

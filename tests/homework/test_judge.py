@@ -30,6 +30,13 @@ def mark(small_course, tmp_path, monkeypatch):
     return run
 
 
+@pytest.fixture
+def hurried(mark, monkeypatch):
+    """Less time still: for submissions whose other cells take none."""
+    monkeypatch.setattr(judging, "CELL_SECONDS", 3.0)
+    monkeypatch.setattr(judging, "CALL_SECONDS", 3.0)
+
+
 def marks(judged):
     return "".join(judged.verdicts[label].mark for label in LABELS)
 
@@ -75,7 +82,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize(("source", "reason"), HOSTILE.values(), ids=HOSTILE)
-def test_a_cell_that_cannot_be_run_is_left_out_and_the_rest_is_marked(mark, hand_in, right, source, reason):
+def test_a_cell_that_cannot_be_run_is_left_out_and_the_rest_is_marked(mark, hand_in, right, source, reason, hurried):
     judged = mark(hand_in(first="import torch\nkept = 1", **right | {"hw1_1_answer": source}))
     assert marks(judged) == WRONG + RIGHT * 2
     assert any(reason in remark for remark in judged.remarks)
@@ -180,7 +187,7 @@ def test_another_notebook_and_one_without_cells_get_no_points(mark):
         assert RIGHT not in marks(judged)
 
 
-def test_a_call_that_never_ends_costs_its_own_task_only(mark, hand_in, right):
+def test_a_call_that_never_ends_costs_its_own_task_only(mark, hand_in, right, hurried):
     judged = mark(hand_in(**right | {"hw1_1_answer": "def product(a, b):\n    while True: pass"}))
     assert marks(judged) == WRONG + RIGHT * 2
     assert "endless loop" in judged.verdicts["hw1-1"].sentence

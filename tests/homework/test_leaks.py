@@ -1,5 +1,6 @@
 """Nothing of a solution, a hidden test or a mark scheme is in what students get; and if it were, it would be found."""
 
+import io
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from walkthrough.homework import __main__ as commands
 from walkthrough.homework import course, leaks
 
 ROOT = Path(__file__).parents[2]
@@ -119,15 +121,18 @@ def test_hidden_tests_and_mark_schemes_are_found_too(released, tmp_path):
     assert "graders/hw3.py" in leaks.search(released, [grader])[0]
 
 
-def test_the_command_searches_and_fails_on_a_find(small_course, tmp_path):
-    command = [sys.executable, "-m", "walkthrough.homework", "leaks", str(small_course)]
-    clean = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
-    assert clean.returncode == 0
-    assert "0 found" in clean.stdout
+def test_the_command_searches_and_fails_on_a_find(small_course, tmp_path, monkeypatch, capsys):
+    command = ["walkthrough.homework", "leaks", str(small_course)]
+    monkeypatch.setattr(sys, "argv", command)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
+    commands.main()
+    sys.stdout.seek(0)
+    assert "0 found" in sys.stdout.read()
     secret = nbformat.read(small_course / "source" / "hw1" / "hw1.ipynb", 4).cells[-1].source
     (tmp_path / "handout.md").write_text(secret, encoding="utf-8")
-    found = subprocess.run(
-        [*command, "--wheel", str(tmp_path / "handout.md")], capture_output=True, text=True, encoding="utf-8"
-    )
-    assert found.returncode == 1
-    assert "handout.md: holds" in found.stdout
+    monkeypatch.setattr(sys, "argv", [*command, "--wheel", str(tmp_path / "handout.md")])
+    with pytest.raises(SystemExit) as end:
+        commands.main()
+    assert end.value.code not in (0, None)
+    sys.stdout.seek(0)
+    assert "handout.md: holds" in sys.stdout.read()

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from walkthrough.exercises import EXERCISES, Exercise
-
-RIGHT, WRONG, NOT_ATTEMPTED = "✓", "✗", "○"
+from walkthrough.marks import NOT_ATTEMPTED, RIGHT, WRONG
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Run one command; what cannot be done is said in one sentence."""
     arguments = parser().parse_args()
+    sys.stdout.reconfigure(errors="replace")  # names of students may be longer than the locale's alphabet
     try:
         run(arguments)
     except ModuleNotFoundError as missing:

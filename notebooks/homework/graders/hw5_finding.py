@@ -85,14 +85,18 @@ def check_pairs(text: Text, sources: list[int], triggers: list[int]) -> None:
     raise Refused("one of your triggers is none: what comes behind it does not depend on all of your sources")
 
 
+@functools.cache
+def odd_ones() -> list[int]:
+    """The tokens after which the model says other things than both controls, by its direct path alone."""
+    ours, *theirs = ((m.W_E @ m.W_U).log_softmax(-1) for m in loaded())
+    return torch.stack([(ours.exp() * (ours - other)).sum(-1) for other in theirs]).amin(0).topk(8).indices.tolist()
+
+
 def check_complete(text: Text, sources: list[int], triggers: list[int]) -> None:
     """Refused if the claim has too few sources, or if another token is a trigger for them, too."""
     if len(sources) < FEW:
         raise Refused(f"too few sources: there are more, and at least {FEW} were asked for")
-    model, *controls = loaded()
-    ours, *theirs = ((m.W_E @ m.W_U).log_softmax(-1) for m in (model, *controls))
-    odd = torch.stack([(ours.exp() * (ours - other)).sum(-1) for other in theirs]).amin(0).topk(8).indices.tolist()
-    others = [token for token in odd if token not in triggers]
+    others = [token for token in odd_ones() if token not in triggers]
     if any(works(text, [(source, token) for source in sources[:FEW]]).all() for token in others):
         raise Refused("a trigger is missing: another token uses your sources as well")
 
