@@ -119,7 +119,9 @@ def test_questions_to_the_kernel(model, rounds):
     patterns, readout = torch.stack([cache["pattern", layer][0] for layer in (0, 1)]), model.W_U[:, :7]
     logit, circuit = widgets.LogitExplorer(model, "x"), widgets.CircuitExplorer(model, "x")
     tokens = [" for", " in", "(", "):", ".", " if", " return", "=", " class"]
-    split = lambda _: attribution.path_sources(cache["hook_embed"][0], patterns, model.W_V, model.W_O, readout, 255)
+    split = lambda _: attribution.path_sources(
+        cache["hook_embed"][0], patterns, model.W_V, model.W_O, readout, ids.shape[1] - 1
+    )
     asked = {
         "a run of the model": lambda _: model.run_with_cache(ids),
         "81 paths to 7 targets, split by source": split,
