@@ -206,3 +206,18 @@ def test_the_test_command_takes_no_settings_from_the_machine(monkeypatch, tmp_pa
     taken = {name for name, value in HOSTILE.items() if environment.get(name) == value}
     assert taken == set()
     assert {"PATH", "HOME"} <= set(environment)
+
+
+@pytest.mark.parametrize("mode", ["", "quick", "newest", "benchmarks --short"])
+def test_what_the_test_command_names_exists(mode):
+    told = run["options"](mode.split())
+    plugins = [name for flag, name in zip(told, told[1:]) if flag == "-p"]
+    assert all(list((ROOT / "tests").rglob(f"{name}.py")) for name in plugins)
+    assert ("--short" in told) == ("--short" in mode)
+    cells = [name.partition("Cell ")[2] for name in run["PINNED"] if "Cell" in name]
+    code = [
+        cell
+        for cell in nbformat.read(ROOT / "notebooks/05_copying_and_bugs.ipynb", 4).cells
+        if cell.cell_type == "code"
+    ]
+    assert all("rows" in code[int(cell)].source or "text" in code[int(cell)].source for cell in cells)
