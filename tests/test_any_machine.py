@@ -7,6 +7,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -211,7 +212,7 @@ def test_the_test_command_takes_no_settings_from_the_machine(monkeypatch, tmp_pa
 @pytest.mark.parametrize("mode", ["", "quick", "newest", "benchmarks --short"])
 def test_what_the_test_command_names_exists(mode):
     told = run["options"](mode.split())
-    plugins = [name for flag, name in zip(told, told[1:]) if flag == "-p"]
+    plugins = [name for flag, name in pairwise(told) if flag == "-p"]
     assert all(list((ROOT / "tests").rglob(f"{name}.py")) for name in plugins)
     assert ("--short" in told) == ("--short" in mode)
     cells = [name.partition("Cell ")[2] for name in run["PINNED"] if "Cell" in name]
