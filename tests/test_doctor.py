@@ -18,6 +18,7 @@ def test_on_this_machine_nothing_is_wrong_and_the_command_runs_anywhere(tmp_path
     for name in (*models.NAMES, *models.SMALL, *models.HOMEWORK, "precision", "sandbox", "kernel", "corpus", "browser"):
         assert any(line.startswith(f"ok    {name} ") for line in lines), name
         assert f" {name}: " in paragraph
+    assert f"python3 runs {sys.executable}" in ran.stdout
     assert "All is well. For a bug report, paste this:" in lines
 
 

@@ -162,9 +162,11 @@ def kernel() -> Finding:
         program = KernelSpecManager().get_kernel_spec("python3").argv[0]
     except NoSuchKernel:
         return Finding("kernel", f"there is no python3 kernel: {remedy}", fine=False)
+    major, minor = sys.version_info[:2]
+    if program in ("python", f"python{major}", f"python{major}.{minor}"):
+        program = sys.executable  # as Jupyter does, which is then run by this Python, too
     found = shutil.which(program) or program
-    same = Path(found).parent.resolve() == Path(sys.executable).parent.resolve() or program in ("python", "python3")
-    if same:
+    if Path(found).parent.resolve() == Path(sys.executable).parent.resolve():
         return Finding("kernel", f"python3 runs {found}")
     return Finding("kernel", f"python3 runs {found}, not {sys.executable}: {remedy}", fine=False)
 
