@@ -80,6 +80,9 @@ def test_trusting_the_notebook_that_is_open_brings_its_explorers_alive(page, lab
     regenerate(lab.root / f"{name}.ipynb")
     driving.open_notebook(page, lab, name)
     page.locator(".jp-OutputArea img").wait_for()
+    # ipywidgets reads what a notebook stores a moment after the kernel is there: whoever trusts before, as no hand can,
+    # is told "model not found" until the page is loaded again.
+    page.wait_for_timeout(5000)
     page.evaluate("() => void jupyterapp.commands.execute('notebook:trust')")
     page.click(".jp-Dialog .jp-mod-accept")
     page.wait_for_selector(".wt-token >> nth=3")
