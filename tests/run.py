@@ -12,12 +12,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 
 TESTS = Path(__file__).parent
 UNPLUGGED = ["unshare", "-rn", "sh", "-c", 'ip link set lo up; exec "$@"', "sh"]
 BENCHMARKS = str(TESTS / "benchmarks")
+IN_JUPYTERLAB = ["-p", "in_jupyterlab"]
 SHARED = ["--dist", "loadscope", "--no-loadscope-reorder", "-p", "sharing", "--ignore", BENCHMARKS]
 # What is true of the pinned versions alone; 05 measures a model on the text of packages, torch and transformers among them.
 PINNED = [
@@ -45,20 +45,14 @@ def options(arguments: list[str]) -> list[str]:
     workers = ["-n", str(max(2, min(4, os.cpu_count() or 2)))]
     match arguments:
         case []:
-            return [*workers, *SHARED, *in_a_browser()]
+            return [*workers, *SHARED, *IN_JUPYTERLAB]
         case ["quick", *more]:
             return [*workers, *SHARED, "-p", "quick", str(TESTS), *more]
         case ["newest", *more]:
-            return [*workers, *SHARED, *in_a_browser(), *(f"--deselect={name}" for name in PINNED), *more]
+            return [*workers, *SHARED, *IN_JUPYTERLAB, *(f"--deselect={name}" for name in PINNED), *more]
         case ["benchmarks", *more]:
             return ["-n", "0", "-s", BENCHMARKS, *more]
     return arguments
-
-
-def in_a_browser() -> list[str]:
-    """Whether notebooks are run by a real JupyterLab, and compared there, rather than by nbval's own kernel."""
-    chromium = os.environ.get("WALKTHROUGH_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    return ["-p", "in_jupyterlab"] if chromium and find_spec("playwright") else []
 
 
 def main() -> int:

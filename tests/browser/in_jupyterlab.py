@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
+from importlib.util import find_spec
 from pathlib import Path
 
 import driving
@@ -142,6 +143,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-else:
+elif driving.chromium() and find_spec("playwright"):  # elsewhere nbval runs them by a kernel of its own
     collect_cells = nbval.plugin.IPyNbFile.collect
     nbval.plugin.IPyNbFile.setup, nbval.plugin.IPyNbFile.collect = setup, collect

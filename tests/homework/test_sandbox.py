@@ -1,5 +1,6 @@
 """A worker that was forked and moved into its box sees, and may do, what a fresh Python started in one does."""
 
+import fcntl
 import os
 
 import pytest
@@ -53,6 +54,17 @@ def test_forked_or_fresh_it_is_the_same_empty_machine(start):
     assert forked == fresh
     assert set(forked["privileges"]) == {"0000000000000000", "1"}
     assert all(forked["spaces"])
+
+
+def test_what_a_forked_worker_was_started_from_is_a_copy_that_nobody_can_write_to(start):
+    look = "import fcntl, os\ndef exe():\n    with open('/proc/self/exe', 'rb') as program:\n        return [os.readlink('/proc/self/exe'), fcntl.fcntl(program, fcntl.F_GET_SEALS)]"
+    box = start()
+    if sandbox.WORKERS.refused:
+        pytest.skip("this system lets no process join a box: every worker is a fresh one, under a read-only mount")
+    assert box.ask({"cell": look}, 30.0) == {"outputs": []}
+    place, seals = box.ask({"call": "exe", "inputs": []}, 30.0)["value"]
+    assert place.startswith("/memfd:")
+    assert seals == fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
 def test_a_box_is_not_another_ones(start):
