@@ -46,7 +46,7 @@ names = [card.stem for card in models.WEIGHTS.glob("*.json") if card.stem != "to
 with warnings.catch_warnings(record=True) as heard:
     warnings.simplefilter("always")
     loaded = {name: models.load(name) for name in names}
-    said["devices"] = sorted({str(p.device) for m in loaded.values() for p in m.parameters()} | {m.cfg.device for m in loaded.values()})
+    said["devices"] = sorted({str(p.device) for m in loaded.values() for p in m.parameters()} | {m.cfg.device for m in loaded.values()} | {models.config(2).device})
     model = loaded["two-layer"]
     tokens = model.to_tokens("héllo = {}\\n")
     terms = paths.path_expansion(model, tokens)
