@@ -19,10 +19,10 @@ UNPLUGGED = ["unshare", "-rn", "sh", "-c", 'ip link set lo up; exec "$@"', "sh"]
 BENCHMARKS = str(TESTS / "benchmarks")
 IN_JUPYTERLAB = ["-p", "in_jupyterlab"]
 SHARED = ["--dist", "loadscope", "--no-loadscope-reorder", "-p", "sharing", "--ignore", BENCHMARKS]
-# What is true of the pinned versions alone; 05 measures a model on the text of packages, torch and transformers among them.
+# What is true of the pinned versions alone; 06 measures a model on the text of packages, torch and transformers among them.
 PINNED = [
     "tests/test_environment.py::test_what_is_installed_here_is_what_is_pinned",
-    "notebooks/05_copying_and_bugs.ipynb::Cell 38", "notebooks/05_copying_and_bugs.ipynb::Cell 39",
+    "notebooks/06_bugs_and_their_cost.ipynb::Cell 38", "notebooks/06_bugs_and_their_cost.ipynb::Cell 39",
 ]  # fmt: skip
 # What else a machine may have set: colours, widths, languages, profiles, other people's modules and options.
 SETTINGS = re.compile(

@@ -218,7 +218,7 @@ def test_what_the_test_command_names_exists(mode):
     cells = [name.partition("Cell ")[2] for name in run["PINNED"] if "Cell" in name]
     code = [
         cell
-        for cell in nbformat.read(ROOT / "notebooks/05_copying_and_bugs.ipynb", 4).cells
+        for cell in nbformat.read(ROOT / "notebooks/06_bugs_and_their_cost.ipynb", 4).cells
         if cell.cell_type == "code"
     ]
     assert all("rows" in code[int(cell)].source or "text" in code[int(cell)].source for cell in cells)

@@ -1,123 +1,69 @@
 """The checks of notebook 07 accept right answers written in other ways, and name each classic mistake."""
 
-import pytest
 import torch
 from einops import einsum
 
-from walkthrough import interventions, paths
-from walkthrough.behaviour import loss_per_position
+from walkthrough import paths
 from walkthrough.exercises.check import verdict
-from walkthrough.two_layers import handmade
 
 
-def right_matching(pattern, tokens):
-    same = (tokens[:, None] == tokens[None]).float().tril(-1)  # [query key]: the key holds the query's token
-    follows = same.roll(1, 1).tril()
-    return einsum(pattern, follows, "head query key, query key -> head query")[:, same.any(1)].mean(1)
+def right_excess(W_OV, W_QK):
+    """Singular values in place of entries."""
+    size = lambda matrix: torch.linalg.svdvals(matrix).square().sum().sqrt()
+    q, k = (size(side @ W_OV) for side in (W_QK.T, W_QK))
+    return torch.stack([q, k]) / size(W_OV) / size(W_QK) - torch.rsqrt(torch.tensor(float(W_OV.shape[0])))
 
 
-def right_corner(W_E, W_U, first, later):
-    (W_V1, W_O1), (W_Q, W_K, W_V, W_O) = first, later
-    small = [W_O @ W_U @ W_E @ W_V, (W_E @ W_V1 @ W_O1 @ W_K).T @ W_E @ W_Q]  # λ(AB) = λ(BA)
-    return tuple((m.trace() / torch.linalg.eigvals(m).abs().sum()).item() for m in small)
+def right_norm(W_V, W_O, W_K, W_Q):
+    """QR in place of Gram matrices: an orthonormal basis changes no norm."""
+    left, right = torch.linalg.qr(W_V).R, torch.linalg.qr(W_Q).R
+    return torch.linalg.norm(left @ (W_O @ W_K) @ right.T)
 
 
-def right_change(model, tokens, head):
-    logits, cache = model.run_with_cache(tokens)
-    frozen = paths.freeze([cache["pattern", layer] for layer in range(model.cfg.n_layers)])
-    without = model.run_with_hooks(tokens, fwd_hooks=frozen + interventions.ablate(model, [head]))
-    return (loss_per_position(without[:, :-1], tokens) - loss_per_position(logits[:, :-1], tokens)).mean(1)
+def right_k_term(embed, A, W_V, W_O, W_Q, W_K):
+    whole = einsum(W_Q, W_K, "query d_head, key d_head -> query key") @ (W_V @ W_O).T / W_Q.shape[-1] ** 0.5
+    return einsum(embed, A, whole, embed, "query read, key pos, read write, pos write -> query key")
 
 
-def axes_of(W_E, W_pos):
-    d_vocab, n_ctx = len(W_E), len(W_pos)
-    return torch.eye(W_E.shape[1]).split((d_vocab, d_vocab, d_vocab, n_ctx), dim=1)  # token, free, out, place
+def right_chain(embed, patterns, W_V, W_O, W_U):
+    A, W_OV = torch.eye(len(embed)), W_U
+    for pattern in patterns:
+        A = pattern @ A
+    for into, out in reversed(list(zip(W_V, W_O))):
+        W_OV = into @ (out @ W_OV)
+    return A @ (embed @ W_OV)
 
 
-def right_by_hand(W_E, W_pos, W_U, back=1, large=1000.0):
-    token, free, out, place = axes_of(W_E, W_pos)
-    previous = (large * place.roll(-back, 1), place, token, free.T)
-    return [previous, (large * token, free, token, out.T)]
-
-
-def right_in_another_basis(W_E, W_pos, W_U):
-    """Scales in the keys, tokens shelved in random directions of a wider head, positions by a rule instead of a roll."""
-    token, free, _, place = axes_of(W_E, W_pos)
-    d_vocab, n_ctx = len(W_E), len(W_pos)
-    turn = torch.linalg.qr(torch.randn(d_vocab, d_vocab)).Q
-    back = torch.zeros(n_ctx, n_ctx)
-    for i in range(1, n_ctx):
-        back[i, i - 1] = 1
-    previous = (place @ back, 900 * place, token @ turn, 2 * free.T)
-    padding = torch.zeros(len(token), 3)
-    later = (torch.cat([token @ turn, padding], 1), torch.cat([800 * free, padding], 1), 7 * W_E.T, W_U.T)
-    return [previous, later]
-
-
-def right_with_lists(W_E, W_pos, W_U):
-    return [[W.tolist() for W in head] for head in right_in_another_basis(W_E, W_pos, W_U)]
-
-
-RIGHT = {"7.1": right_matching, "7.2": right_corner, "7.3": right_change, "7.4": right_by_hand}
-
-
-def copier(W_E, W_pos, W_U):
-    """Both heads look a fixed way back: right for one length of copies only."""
-    token, _, out, place = axes_of(W_E, W_pos)
-    fixed = (1000 * place.roll(1 - (len(W_pos) - 1) // 2, 1), place, token, out.T)
-    return [tuple(0 * W for W in fixed), fixed]
-
-
-def in_shelf_order(W_E, W_pos, W_U, change):
-    (q1, k1, v1, o1), (q2, k2, v2, o2) = right_by_hand(W_E, W_pos, W_U)
-    token, free, _, _ = axes_of(W_E, W_pos)
-    return {
-        "matches itself": [(q1, k1, v1, o1), (q2, token, v2, o2)],
-        "moves the shelf": [(q1, k1, v1, o1), (q2, k2, free, o2)],
-        "writes where nothing reads": [(q1, k1, v1, o1), (q2, k2, v2, free.T)],
-        "does not shift": [(k1, k1, v1, o1), (q2, k2, v2, o2)],
-        "other axes": [(q1, k1, v1, o1), (q2, free.roll(1, 0), v2, o2)],
-        "one head": [(q2, k2, v2, o2)],
-        "transposed": [(q1.T, k1, v1, o1), (q2, k2, v2, o2)],
-        "not finite": [(q1 * torch.inf, k1, v1, o1), (q2, k2, v2, o2)],
-    }[change]
-
-
-def after(change):
-    return lambda *case: in_shelf_order(*case, change)
+RIGHT = {"7.1": right_excess, "7.2": right_norm, "7.3": right_k_term, "7.4": right_chain}
 
 
 GENERIC = [
-    ("7.1", lambda *case: right_matching(*case)[:2], "wrong shape"),
-    ("7.1", lambda *case: 2 * right_matching(*case), "constant factor 2"),
-    ("7.1", lambda *case: right_matching(*case).roll(1), "off by one"),
-    ("7.2", lambda *case: [-x for x in right_corner(*case)], "the sign is flipped"),
-    ("7.2", lambda *case: right_corner(*case)[0], "wrong shape"),
-    ("7.3", lambda *case: right_change(*case)[:, None], "axis of length 1"),
-    ("7.3", lambda m, t, h: right_change(m, t, (5, 0)), "there is no layer 5"),
-    ("7.4", copier, "it copies from a fixed distance"),
-    ("7.4", after("matches itself"), "the earlier copy of the present token, not at the token after it"),
-    ("7.4", after("moves the shelf"), "see its W_V and W_O"),
-    ("7.4", after("writes where nothing reads"), "see its W_V and W_O"),
-    ("7.4", after("does not shift"), "the earlier copy of the present token"),
-    ("7.4", after("other axes"), "in the same free axes"),
-    ("7.4", after("one head"), "yours hold [4]"),
-    ("7.4", after("transposed"), "W_Q, W_K and W_V should be"),
-    ("7.4", after("not finite"), "nan or infinity"),
-    ("7.4", lambda *case: right_by_hand(*case, large=1.0), "of its attention to the token just before"),
-    ("7.4", lambda *case: right_by_hand(*case, back=2), "of its attention to the token just before"),
-    ("7.4", lambda *case: 3, "return two heads, each of four matrices"),
+    ("7.1", lambda *case: right_excess(*case)[1], "wrong shape"),
+    ("7.1", lambda *case: -right_excess(*case), "the sign is flipped"),
+    ("7.1", lambda *case: 2 * right_excess(*case), "constant factor 2"),
+    ("7.2", lambda *case: -right_norm(*case), "the sign is flipped"),
+    ("7.2", lambda v, o, k, q: v @ o @ k @ q.T, "wrong shape"),
+    ("7.2", lambda v, o, k, q: (o @ v @ k @ q.T).norm(), "your code stopped with RuntimeError"),
+    ("7.2", lambda *case: right_norm(*case) / 2, "the values differ"),
+    ("7.3", lambda *case: 3 * right_k_term(*case), "constant factor 3"),
+    ("7.3", lambda *case: -right_k_term(*case), "the sign is flipped"),
+    ("7.3", lambda *case: right_k_term(*case)[:, 1:], "wrong shape"),
+    ("7.3", lambda *case: right_k_term(*case).roll(1, 0), "off by one along axis 0"),
+    ("7.4", lambda *case: right_chain(*case) / 2, "constant factor 0.5"),
+    ("7.4", lambda *case: right_chain(*case).T, "transposed"),
+    ("7.4", lambda *case: right_chain(*case).roll(-1, 0), "off by one along axis 0"),
     *((label, lambda *case: None, "returned None") for label in RIGHT),
 ]
 
 
-@pytest.mark.parametrize("answer", [right_in_another_basis, right_with_lists])
-def test_any_induction_head_is_accepted(answer):
-    assert verdict("7.4", answer).mark == "✓"
+def test_a_chain_of_two_is_the_notebooks_virtual_head():
+    def chain(embed, patterns, W_V, W_O, W_U):
+        A, *later = patterns
+        for each in later:
+            A = paths.virtual_pattern(A, each)
+        moved = embed
+        for into, out in zip(W_V, W_O):
+            moved = moved @ into @ out
+        return A @ moved @ W_U
 
-
-def test_the_copier_would_have_passed_if_all_copies_were_equally_long():
-    W_E, W_pos, W_U = handmade.bench(21, 41)
-    tokens = torch.cat([torch.zeros(1, dtype=torch.long), 1 + torch.randperm(20).repeat(2)])
-    logits, _ = handmade.run_heads(tokens[None], W_E, W_pos, W_U, copier(W_E, W_pos, W_U))
-    assert torch.equal(logits[0, 21:-1].argmax(-1), tokens[22:])
+    assert verdict("7.4", chain).mark == "✓"

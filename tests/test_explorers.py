@@ -317,10 +317,10 @@ PLACES = {
     "01_residual_stream": ["Logit"],
     "03_attention_heads": ["Attention"],
     "04_one_layer_skip_trigrams": ["Logit", "Circuit"],
-    "05_copying_and_bugs": ["Circuit"],
-    "06_composition": ["Composition"],
-    "07_induction_heads": ["Attention"],
-    "08_term_importance": ["Logit"],
+    "06_bugs_and_their_cost": ["Circuit"],
+    "07_composition": ["Composition"],
+    "08_induction_heads": ["Attention"],
+    "10_term_importance": ["Logit"],
 }
 
 

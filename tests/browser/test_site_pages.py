@@ -134,7 +134,7 @@ def test_search_finds_a_notebook(site, site_url, open_page, where):
     page, heard = open_page(f"{home}/search.html?q=prefix-matching+score", home)
     page.wait_for_selector("#search-results li a")
     links = [link.get_attribute("href") for link in page.query_selector_all("#search-results li > a")]
-    assert any("07_induction_heads.html" in link for link in links)
+    assert any("08_induction_heads.html" in link for link in links)
     assert heard.outside == []
     if (
         where == "served"

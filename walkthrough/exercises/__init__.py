@@ -1,8 +1,20 @@
 """What each exercise asks, as its slow and obvious answer; one module for each notebook."""
 
-from walkthrough.exercises import part_00, part_01, part_02, part_03, part_04, part_05, part_06, part_07, part_08
+from walkthrough.exercises import (
+    part_00,
+    part_01,
+    part_02,
+    part_03,
+    part_04,
+    part_05,
+    part_06,
+    part_07,
+    part_08,
+    part_09,
+    part_10,
+)
 from walkthrough.exercises.exercise import Exercise
 
 EXERCISES: dict[str, Exercise] = {}
-for part in (part_00, part_01, part_02, part_03, part_04, part_05, part_06, part_07, part_08):
+for part in (part_00, part_01, part_02, part_03, part_04, part_05, part_06, part_07, part_08, part_09, part_10):
     EXERCISES |= part.EXERCISES

@@ -32,7 +32,7 @@ def verdict(label: str, attempt: Any) -> Verdict:
     Raises ValueError if there is no exercise with this label.
     """
     if label not in EXERCISES:
-        raise ValueError(f"there is no exercise {label!r}: the exercises are {', '.join(sorted(EXERCISES))}")
+        raise ValueError(f"there is no exercise {label!r}: the exercises are {', '.join(EXERCISES)}")
     exercise = EXERCISES[label]
     cases = exercise.cases()
     answers = answers_to(attempt, cases)

@@ -1,238 +1,81 @@
 """The exercises of notebook 06."""
 
-import math
-
 import torch
 from torch import Tensor
 
 from walkthrough.exercises.exercise import Exercise
 
-
-def noise(seed: int, *shapes: tuple[int, ...]) -> list[Tensor]:
-    """Random tensors of these shapes."""
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(shape, generator=generator) for shape in shapes]
+# 6.1 the worst bug
 
 
-def causal_patterns(seed: int, *shape: int) -> Tensor:
-    """Random attention patterns: rows sum to 1, and nothing looks ahead."""
-    scores = 2 * noise(seed, shape)[0]
-    return scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -math.inf).softmax(-1)
-
-
-# 6.1 Q- and K-composition over the baseline, in the paper's convention
-
-
-def pairs_of_matrices() -> list[tuple[Tensor, Tensor]]:
-    """The paper's W_OV of an earlier head and W_QK of a later one: they act on columns, and are of low rank."""
+def tables() -> list[tuple]:
+    """Attention, OV and counts of triples, some never counted, and some pairs of source and destination neither."""
     cases = []
-    for seed, (d_model, d_head) in enumerate([(9, 3), (16, 2), (7, 4)]):
-        W_Q, W_K, W_V, W_O = noise(seed, (d_head, d_model), (d_head, d_model), (d_head, d_model), (d_model, d_head))
-        cases.append((W_O @ W_V, W_Q.T @ W_K))
+    sizes = [(5, 7, 6), (6, 4, 9), (8, 6, 7), (9, 7, 5), (7, 9, 8), (6, 6, 6)]
+    for seed, (n_sources, n_destinations, n_outs) in enumerate(sizes):
+        generator = torch.Generator().manual_seed(seed)
+        looks = torch.rand(n_sources, n_destinations, generator=generator) ** 3
+        moved = torch.randn(n_sources, n_outs, generator=generator)
+        shape = n_sources, n_destinations, n_outs
+        counts = torch.randint(1, 9, shape, generator=generator) * (torch.rand(shape, generator=generator) > 0.4)
+        counts[torch.rand(shape[:2], generator=generator) < 0.25] = 0
+        cases.append((looks, moved, counts))
     return cases
 
 
-def slow_norm(matrix: Tensor) -> float:
-    """The Frobenius norm, entry by entry."""
-    return math.sqrt(sum(float(entry) ** 2 for entry in matrix.flatten()))
+def slow_bug(looks: Tensor, moved: Tensor, counts: Tensor) -> Tensor:
+    """Triple by triple."""
+    best, where = -torch.inf, None
+    for source in range(len(looks)):
+        for destination in range(looks.shape[1]):
+            for out in range(moved.shape[1]):
+                known = counts[source, destination].sum() > 0
+                added = (looks[source, destination] * moved[source, out]).item()
+                if known and counts[source, destination, out] == 0 and added > best:
+                    best, where = added, (source, destination, out)
+    return torch.tensor(where)
 
 
-def slow_excess(W_OV: Tensor, W_QK: Tensor) -> list[float]:
-    """Q, then K: the norm of each product, over both norms, minus the baseline."""
-    whole = slow_norm(W_OV) * slow_norm(W_QK)
-    return [slow_norm(side @ W_OV) / whole - 1 / math.sqrt(len(W_OV)) for side in (W_QK.T, W_QK)]
+def place(score: Tensor, allowed: Tensor) -> Tensor:
+    """Where the highest score is, among those allowed."""
+    flat = score.expand(allowed.shape).masked_fill(~allowed, -torch.inf).flatten().argmax()
+    return torch.stack(torch.unravel_index(flat, allowed.shape))
 
 
-def scaled(products: list[Tensor], W_OV: Tensor, W_QK: Tensor, baseline: float | None = None) -> list[Tensor]:
-    """Composition scores of any two products, minus a baseline (1/√d_model unless another is given)."""
-    baseline = len(W_OV) ** -0.5 if baseline is None else baseline
-    return [product.norm() / (W_OV.norm() * W_QK.norm()) - baseline for product in products]
+def product(looks: Tensor, moved: Tensor) -> Tensor:
+    """What the head adds to each triple."""
+    return looks[:, :, None] * moved[:, None]
 
 
-def spectral(matrix: Tensor) -> Tensor:
-    """The largest singular value."""
-    return torch.linalg.matrix_norm(matrix, 2)
+def unknown(counts: Tensor) -> Tensor:
+    """Triples never counted, of pairs that were."""
+    return (counts == 0) & (counts.sum(-1, keepdim=True) > 0)
 
 
-EXCESS_MISTAKES = {
-    "Q and K are swapped: Q-composition is ‖W_QKᵀ W_OV‖, for the query is the left side of W_QK":
-        lambda ov, qk: scaled([qk @ ov, qk.T @ ov], ov, qk),
-    "W_OV is transposed: the paper's matrices act on columns, so W_OV is already the right way round":
-        lambda ov, qk: scaled([qk.T @ ov.T, qk @ ov.T], ov, qk),
-    "the factors are in the wrong order: ‖W_OV W_QK‖ is not ‖W_QK W_OV‖, though their traces agree":
-        lambda ov, qk: scaled([ov @ qk.T, ov @ qk], ov, qk),
-    "divided by the norm of W_OV only: the norm of W_QK belongs there too":
-        lambda ov, qk: [(side @ ov).norm() / ov.norm() - len(ov) ** -0.5 for side in (qk.T, qk)],
-    "divided by the norm of W_QK only: the norm of W_OV belongs there too":
-        lambda ov, qk: [(side @ ov).norm() / qk.norm() - len(ov) ** -0.5 for side in (qk.T, qk)],
-    "not divided by anything: a head with larger weights would seem to compose more":
-        lambda ov, qk: [(side @ ov).norm() - len(ov) ** -0.5 for side in (qk.T, qk)],
-    "the baseline is missing: subtract 1/√d_model":
-        lambda ov, qk: scaled([qk.T @ ov, qk @ ov], ov, qk, 0.0),
-    "the baseline is 1/√d_model, not 1/√d_head: the rank plays no part":
-        lambda ov, qk: scaled([qk.T @ ov, qk @ ov], ov, qk, torch.linalg.matrix_rank(ov).item() ** -0.5),
-    "the baseline is 1/√d_model: its square root is missing":
-        lambda ov, qk: scaled([qk.T @ ov, qk @ ov], ov, qk, 1 / len(ov)),
-    "that is the spectral norm, the largest singular value: the Frobenius norm adds up all their squares":
-        lambda ov, qk: [spectral(x @ ov) / (spectral(x) * spectral(ov)) - len(ov) ** -0.5 for x in (qk.T, qk)],
-    "squared norms: the score is made of the norms themselves":
-        lambda ov, qk: [((x @ ov).norm() / (x.norm() * ov.norm())) ** 2 - len(ov) ** -0.5 for x in (qk.T, qk)],
-}  # fmt: skip
-
-
-# 6.2 the norm of a product of low rank, through small matrices
-
-
-def four_factors() -> list[tuple[Tensor, ...]]:
-    """W_V and W_O of an earlier head, W_K and W_Q of a later one, as TransformerLens has them."""
-    return [
-        tuple(noise(seed, (d_model, d_head), (d_head, d_model), (d_model, d_head), (d_model, d_head)))
-        for seed, (d_model, d_head) in enumerate([(8, 3), (11, 2), (300, 4)])
-    ]
-
-
-def slow_product_norm(W_V: Tensor, W_O: Tensor, W_K: Tensor, W_Q: Tensor) -> float:
-    """The whole d_model × d_model product, and its Frobenius norm."""
-    return (W_V.double() @ W_O.double() @ W_K.double() @ W_Q.double().T).norm().item()
-
-
-def squared_norm(W_V: Tensor, W_O: Tensor, W_K: Tensor, W_Q: Tensor) -> Tensor:
-    """The square of the right answer, by the trace of small matrices."""
-    middle = W_O @ W_K
-    return torch.trace(W_V.T @ W_V @ middle @ W_Q.T @ W_Q @ middle.T)
-
-
-NORM_MISTAKES = {
-    "still the norm of W_Qᵀ W_V W_O W_K: a factor may walk round the circle in a trace, but not in a norm":
-        lambda v, o, k, q: ((q.T @ v) @ (o @ k)).norm(),
-    "the norm of W_O W_K W_Qᵀ W_V: a factor may walk round the circle in a trace, but not in a norm":
-        lambda v, o, k, q: ((o @ k) @ (q.T @ v)).norm(),
-    "the square root is missing: the trace is the norm squared":
-        lambda *factors: squared_norm(*factors),
-    "that is the root of the product's own trace: ‖X‖² is the trace of XᵀX, not of X":
-        lambda v, o, k, q: torch.trace(q.T @ v @ o @ k).abs().sqrt(),
-    "that is the trace of the product: ‖X‖² is the trace of XᵀX, not of X":
-        lambda v, o, k, q: torch.trace(q.T @ v @ o @ k),
-    "only the middle, ‖W_O W_K‖: W_V and W_Q stretch it further":
-        lambda v, o, k, q: (o @ k).norm(),
-    "the norms were multiplied: the norm of a product is not the product of norms":
-        lambda v, o, k, q: (v.T @ v).trace().sqrt() * (o @ k).norm() * (q.T @ q).trace().sqrt(),
-    "W_Q and W_K are swapped: this is Q-composition, K-composition lets the key read what was written":
-        lambda v, o, k, q: squared_norm(v, o, q, k).sqrt(),
-}  # fmt: skip
-
-
-# 6.3 the K-composed term of a score, on a prompt
-
-
-def prompts() -> list[tuple[Tensor, ...]]:
-    """Embedded tokens, the earlier head's pattern, its W_V and W_O, and the later head's W_Q and W_K."""
-    cases = []
-    for seed, (n_pos, d_model, d_head) in enumerate([(6, 9, 3), (5, 7, 2)]):
-        shapes = (n_pos, d_model), (d_model, d_head), (d_head, d_model), (d_model, d_head), (d_model, d_head)
-        embed, *weights = noise(seed, *shapes)
-        cases.append((embed, causal_patterns(seed, n_pos, n_pos), *weights))
-    return cases
-
-
-def slow_k_term(embed: Tensor, A: Tensor, W_V: Tensor, W_O: Tensor, W_Q: Tensor, W_K: Tensor) -> Tensor:
-    """One query, one key and one token that the key's position looked at, at a time."""
-    n_pos, scores = len(embed), torch.zeros(len(embed), len(embed))
-    for query in range(n_pos):
-        for key in range(n_pos):
-            for source in range(n_pos):
-                moved = A[key, source] * (embed[source] @ W_V @ W_O)
-                scores[query, key] += (embed[query] @ W_Q) @ (moved @ W_K) / math.sqrt(W_Q.shape[1])
-    return scores
-
-
-def k_term(embed: Tensor, A: Tensor, W_V: Tensor, W_O: Tensor, W_Q: Tensor, W_K: Tensor) -> Tensor:
-    """The same at once: the query reads tokens, the key reads what the pattern brought."""
-    return (embed @ W_Q) @ (A @ embed @ W_V @ W_O @ W_K).T / math.sqrt(W_Q.shape[1])
-
-
-K_TERM_MISTAKES = {
-    "the pattern is transposed: row `key` of A says where the key's position looked":
-        lambda x, a, v, o, q, k: k_term(x, a.T, v, o, q, k),
-    "the pattern was applied to the query: in K-composition it is the key that was built by the earlier head":
-        lambda x, a, v, o, q, k: a @ k_term(x, torch.eye(len(x)), v, o, q, k),
-    "that is Q-composition, A ⊗ Id ⊗ W: there the query reads what was moved, here the key does":
-        lambda x, a, v, o, q, k: k_term(x, a, v, o, k, q).T,
-    "W_Q and W_K are swapped: the query reads with W_Q and the key with W_K":
-        lambda x, a, v, o, q, k: k_term(x, a, v, o, k, q),
-    "transposed: rows are queries and columns are keys":
-        lambda x, a, v, o, q, k: k_term(x, a, v, o, q, k).T,
-    "missing the 1/√d_head":
-        lambda x, a, v, o, q, k: k_term(x, a, v, o, q, k) * math.sqrt(q.shape[1]),
-    "divided by d_head: scores are divided by its square root":
-        lambda x, a, v, o, q, k: k_term(x, a, v, o, q, k) / math.sqrt(q.shape[1]),
-    "divided by √d_model: the scale is √d_head, for q and k have d_head entries":
-        lambda x, a, v, o, q, k: k_term(x, a, v, o, q, k) * math.sqrt(q.shape[1] / q.shape[0]),
-    "the pattern is missing: that is Id ⊗ Id ⊗ W, as if the earlier head looked at its own position":
-        lambda x, a, v, o, q, k: k_term(x, torch.eye(len(x)), v, o, q, k),
-    "the query reads what the head moved too: that is A ⊗ A ⊗ W, another term":
-        lambda x, a, v, o, q, k: a @ k_term(x, a, v, o, v @ o @ q, k),
-    "the key reads its own token as well: only what the earlier head brought was asked":
-        lambda x, a, v, o, q, k: k_term(x, a, v, o, q, k) + (x @ q) @ (x @ k).T / math.sqrt(q.shape[1]),
-    "off by one: did you count <BOS>? It is a key like any other":
-        lambda x, a, v, o, q, k: k_term(x, a, v, o, q, k).roll(-1, 1),
-}  # fmt: skip
-
-
-# 6.4 a virtual head of any length
-
-
-def chains() -> list[tuple[Tensor, ...]]:
-    """Embedded tokens, then patterns, W_V and W_O of one head from each layer, earliest first, and W_U."""
-    cases = []
-    for seed, (n_heads, n_pos, d_model, d_head) in enumerate([(3, 5, 7, 2), (2, 4, 6, 3), (4, 6, 5, 2)]):
-        shapes = (n_pos, d_model), (n_heads, d_model, d_head), (n_heads, d_head, d_model), (d_model, 11)
-        embed, W_V, W_O, W_U = noise(seed, *shapes)
-        cases.append((embed, causal_patterns(seed, n_heads, n_pos, n_pos), W_V, W_O, W_U))
-    return cases
-
-
-def slow_chain(embed: Tensor, patterns: Tensor, W_V: Tensor, W_O: Tensor, W_U: Tensor) -> Tensor:
-    """Head after head, each moving only what the one before it wrote."""
-    moved = embed
-    for A, into, out in zip(patterns, W_V, W_O):
-        values = [token @ into @ out for token in moved]
-        moved = torch.stack([sum(share * value for share, value in zip(row, values)) for row in A])
-    return moved @ W_U
-
-
-def chain(x: Tensor, patterns: Tensor, W_V: Tensor, W_O: Tensor, keep: float = 0.0) -> Tensor:
-    """Each head moves what it reads, and keeps this share of it."""
-    for A, into, out in zip(patterns, W_V, W_O):
-        x = keep * x + A @ x @ into @ out
-    return x
-
-
-CHAIN_MISTAKES = {
-    "the patterns are in the wrong order: the last head's stands leftmost, A₃ A₂ A₁":
-        lambda x, a, v, o, u: chain(x, a.flip(0), v, o) @ u,
-    "W_V and W_O are in the wrong order: on rows the first head's come first":
-        lambda x, a, v, o, u: chain(x, a, v.flip(0), o.flip(0)) @ u,
-    "the heads are in the wrong order: each reads what the one before it wrote":
-        lambda x, a, v, o, u: chain(x, a.flip(0), v.flip(0), o.flip(0)) @ u,
-    "the patterns are transposed: rows are queries":
-        lambda x, a, v, o, u: chain(x, a.mT, v, o) @ u,
-    "each head read the whole stream: that adds up every path, and only the one through all heads was asked":
-        lambda x, a, v, o, u: chain(x, a, v, o, 1.0) @ u,
-    "the heads were added: those are the paths through one head each":
-        lambda x, a, v, o, u: (a @ x @ v @ o).sum(0) @ u,
-    "the patterns were multiplied entry by entry: attention through a middle position is a matrix product":
-        lambda x, a, v, o, u: a.prod(0) @ chain(x, torch.eye(len(x)).expand_as(a), v, o) @ u,
-    "the patterns are missing: each head moves between positions as well":
-        lambda x, a, v, o, u: chain(x, torch.eye(len(x)).expand_as(a), v, o) @ u,
-    "that is what is written into the stream: multiply by W_U for logits":
-        lambda x, a, v, o, u: chain(x, a, v, o),
+BUG_MISTAKES = {
+    "that skip-trigram does occur: look only where the count is 0":
+        lambda f, g, n: place(product(f, g), n >= 0),
+    "that source and destination were never counted together, so nothing is known of what should come next":
+        lambda f, g, n: place(product(f, g), n == 0),
+    "the two tables are multiplied, not added: attention times what is moved":
+        lambda f, g, n: place(f[:, :, None] + g[:, None], unknown(n)),
+    "attention alone: weigh it by what the source moves":
+        lambda f, g, n: place(f[:, :, None], unknown(n)),
+    "what is moved alone: weigh it by the attention that the destination pays":
+        lambda f, g, n: place(g[:, None], unknown(n)),
+    "that is the triple that the head lowers most: a bug is a rise":
+        lambda f, g, n: place(-product(f, g), unknown(n)),
+    "the order asked for is (source, destination, out)":
+        lambda f, g, n: place(product(f, g), unknown(n))[[0, 2, 1]],
+    "that is a place in the flattened table: torch.unravel_index turns it into three numbers":
+        lambda f, g, n: product(f, g).masked_fill(~unknown(n), -torch.inf).argmax(),
+    "that is how much it adds: return where":
+        lambda f, g, n: product(f, g).masked_fill(~unknown(n), -torch.inf).max(),
+    "that triple is among the most counted: a bug is one that the text never shows":
+        lambda f, g, n: place(product(f, g) * n, n > 0),
 }  # fmt: skip
 
 
 EXERCISES: dict[str, Exercise] = {
-    "6.1": Exercise(pairs_of_matrices, slow_excess, EXCESS_MISTAKES),
-    "6.2": Exercise(four_factors, slow_product_norm, NORM_MISTAKES),
-    "6.3": Exercise(prompts, slow_k_term, K_TERM_MISTAKES),
-    "6.4": Exercise(chains, slow_chain, CHAIN_MISTAKES),
+    "6.1": Exercise(tables, slow_bug, BUG_MISTAKES),
 }

@@ -5,191 +5,234 @@ import math
 import torch
 from torch import Tensor
 
-from walkthrough.exercises.by_hand import benches, hand_built
 from walkthrough.exercises.exercise import Exercise
 
-# 7.1 prefix matching when repeats come at irregular gaps
+
+def noise(seed: int, *shapes: tuple[int, ...]) -> list[Tensor]:
+    """Random tensors of these shapes."""
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(shape, generator=generator) for shape in shapes]
 
 
-def irregular_prompts() -> list[tuple]:
-    """Patterns of three heads on tokens of which some come two to four times, never twice in a row."""
+def causal_patterns(seed: int, *shape: int) -> Tensor:
+    """Random attention patterns: rows sum to 1, and nothing looks ahead."""
+    scores = 2 * noise(seed, shape)[0]
+    return scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -math.inf).softmax(-1)
+
+
+# 7.1 Q- and K-composition over the baseline, in the paper's convention
+
+
+def pairs_of_matrices() -> list[tuple[Tensor, Tensor]]:
+    """The paper's W_OV of an earlier head and W_QK of a later one: they act on columns, and are of low rank."""
     cases = []
-    for seed, tokens in enumerate(([0, 5, 3, 7, 5, 8, 3, 5, 2, 7, 3, 9, 5, 4], [0, 2, 6, 2, 9, 4, 6, 1, 2, 4, 8])):
-        scores = 2 * torch.randn(3, len(tokens), len(tokens), generator=torch.Generator().manual_seed(seed))
-        future = torch.ones_like(scores).triu(1).bool()
-        cases.append((scores.masked_fill(future, -torch.inf).softmax(-1), torch.tensor(tokens)))
+    for seed, (d_model, d_head) in enumerate([(9, 3), (16, 2), (7, 4)]):
+        W_Q, W_K, W_V, W_O = noise(seed, (d_head, d_model), (d_head, d_model), (d_head, d_model), (d_model, d_head))
+        cases.append((W_O @ W_V, W_Q.T @ W_K))
     return cases
 
 
-def matched(pattern: Tensor, tokens: Tensor, step: int = 1, which: slice = slice(None)) -> list[Tensor]:
-    """For each query whose token came before: the attention paid `step` after those (or some) earlier ones."""
-    paid = []
-    for query in range(len(tokens)):
-        earlier = [key for key in range(query) if tokens[key] == tokens[query]]
-        if earlier:
-            paid.append(sum(pattern[:, query, key + step] for key in earlier[which]))
-    return paid
+def slow_norm(matrix: Tensor) -> float:
+    """The Frobenius norm, entry by entry."""
+    return math.sqrt(sum(float(entry) ** 2 for entry in matrix.flatten()))
 
 
-def slow_matching(pattern: Tensor, tokens: Tensor) -> Tensor:
-    """Query by query, over the earlier places of its token."""
-    return torch.stack(matched(pattern, tokens)).mean(0)
+def slow_excess(W_OV: Tensor, W_QK: Tensor) -> list[float]:
+    """Q, then K: the norm of each product, over both norms, minus the baseline."""
+    whole = slow_norm(W_OV) * slow_norm(W_QK)
+    return [slow_norm(side @ W_OV) / whole - 1 / math.sqrt(len(W_OV)) for side in (W_QK.T, W_QK)]
 
 
-MATCHING_MISTAKES = {
-    "that is attention to the earlier copy itself: an induction head looks at the token AFTER it":
-        lambda p, t: torch.stack(matched(p, t, 0)).mean(0),
-    "that is attention to the token BEFORE the earlier copy: an induction head looks at the one after it":
-        lambda p, t: torch.stack(matched(p, t, -1)).mean(0),
-    "off by one: two after the earlier copy; did you count <BOS>?":
-        lambda p, t: torch.stack([
-            sum(p[:, i, min(j + 2, i)] for j in range(i) if t[j] == t[i]) for i in range(len(t)) if t[i] in t[:i]
-        ]).mean(0),
-    "only the last earlier copy was counted: add up the attention that follows all of them":
-        lambda p, t: torch.stack(matched(p, t, 1, slice(-1, None))).mean(0),
-    "only the first copy was counted: add up the attention that follows all earlier ones":
-        lambda p, t: torch.stack(matched(p, t, 1, slice(1))).mean(0),
-    "averaged over all queries: leave out those whose token has not come before, they have nothing to match":
-        lambda p, t: torch.stack(matched(p, t)).sum(0) / len(t),
-    "averaged over all queries but <BOS>: leave out every one whose token has not come before":
-        lambda p, t: torch.stack(matched(p, t)).sum(0) / (len(t) - 1),
-    "the mean over earlier copies, where their sum was asked: a head may spread its attention over all of them":
-        lambda p, t: torch.stack([
-            torch.stack([p[:, i, j + 1] for j in range(i) if t[j] == t[i]]).mean(0)
-            for i in range(len(t)) if t[i] in t[:i]
-        ]).mean(0),
-    "summed over queries, where their mean was asked":
-        lambda p, t: torch.stack(matched(p, t)).sum(0),
-    "one number for all heads: give each head its own":
-        lambda p, t: torch.stack(matched(p, t)).mean(),
+def scaled(products: list[Tensor], W_OV: Tensor, W_QK: Tensor, baseline: float | None = None) -> list[Tensor]:
+    """Composition scores of any two products, minus a baseline (1/√d_model unless another is given)."""
+    baseline = len(W_OV) ** -0.5 if baseline is None else baseline
+    return [product.norm() / (W_OV.norm() * W_QK.norm()) - baseline for product in products]
+
+
+def spectral(matrix: Tensor) -> Tensor:
+    """The largest singular value."""
+    return torch.linalg.matrix_norm(matrix, 2)
+
+
+EXCESS_MISTAKES = {
+    "Q and K are swapped: Q-composition is ‖W_QKᵀ W_OV‖, for the query is the left side of W_QK":
+        lambda ov, qk: scaled([qk @ ov, qk.T @ ov], ov, qk),
+    "W_OV is transposed: the paper's matrices act on columns, so W_OV is already the right way round":
+        lambda ov, qk: scaled([qk.T @ ov.T, qk @ ov.T], ov, qk),
+    "the factors are in the wrong order: ‖W_OV W_QK‖ is not ‖W_QK W_OV‖, though their traces agree":
+        lambda ov, qk: scaled([ov @ qk.T, ov @ qk], ov, qk),
+    "divided by the norm of W_OV only: the norm of W_QK belongs there too":
+        lambda ov, qk: [(side @ ov).norm() / ov.norm() - len(ov) ** -0.5 for side in (qk.T, qk)],
+    "divided by the norm of W_QK only: the norm of W_OV belongs there too":
+        lambda ov, qk: [(side @ ov).norm() / qk.norm() - len(ov) ** -0.5 for side in (qk.T, qk)],
+    "not divided by anything: a head with larger weights would seem to compose more":
+        lambda ov, qk: [(side @ ov).norm() - len(ov) ** -0.5 for side in (qk.T, qk)],
+    "the baseline is missing: subtract 1/√d_model":
+        lambda ov, qk: scaled([qk.T @ ov, qk @ ov], ov, qk, 0.0),
+    "the baseline is 1/√d_model, not 1/√d_head: the rank plays no part":
+        lambda ov, qk: scaled([qk.T @ ov, qk @ ov], ov, qk, torch.linalg.matrix_rank(ov).item() ** -0.5),
+    "the baseline is 1/√d_model: its square root is missing":
+        lambda ov, qk: scaled([qk.T @ ov, qk @ ov], ov, qk, 1 / len(ov)),
+    "that is the spectral norm, the largest singular value: the Frobenius norm adds up all their squares":
+        lambda ov, qk: [spectral(x @ ov) / (spectral(x) * spectral(ov)) - len(ov) ** -0.5 for x in (qk.T, qk)],
+    "squared norms: the score is made of the norms themselves":
+        lambda ov, qk: [((x @ ov).norm() / (x.norm() * ov.norm())) ** 2 - len(ov) ** -0.5 for x in (qk.T, qk)],
 }  # fmt: skip
 
 
-# 7.2 where a pair of heads stands in the corner picture
+# 7.2 the norm of a product of low rank, through small matrices
 
 
-def pairs_of_heads() -> list[tuple]:
-    """W_E, W_U, then (W_V, W_O) of an earlier head and (W_Q, W_K, W_V, W_O) of a later one, more alike than chance."""
-    cases = []
-    generator = torch.Generator().manual_seed(0)
-    draw = lambda *shape: torch.randn(*shape, generator=generator)
-    d_vocab, d_model, d_head = 11, 8, 3
-    for _ in range(2):
-        W_E, first, W_Q = draw(d_vocab, d_model), (draw(d_model, d_head), draw(d_head, d_model)), draw(d_model, d_head)
-        W_K = 0.4 * (W_Q.T @ first[0] @ first[1]).T + draw(d_model, d_head)
-        W_V, W_U = draw(d_model, d_head), 0.5 * W_E.T + draw(d_model, d_vocab)
-        cases.append((W_E, W_U, first, (W_Q, W_K, W_V, 0.7 * W_V.T + draw(d_head, d_model))))
-    return cases
+def four_factors() -> list[tuple[Tensor, ...]]:
+    """W_V and W_O of an earlier head, W_K and W_Q of a later one, as TransformerLens has them."""
+    return [
+        tuple(noise(seed, (d_model, d_head), (d_head, d_model), (d_model, d_head), (d_model, d_head)))
+        for seed, (d_model, d_head) in enumerate([(8, 3), (11, 2), (300, 4)])
+    ]
 
 
-def positivity(matrix: Tensor) -> Tensor:
-    """Sum of the eigenvalues over the sum of their sizes, of the whole matrix."""
-    eigenvalues = torch.linalg.eigvals(matrix.double())
-    return eigenvalues.sum().real / eigenvalues.abs().sum()
+def slow_product_norm(W_V: Tensor, W_O: Tensor, W_K: Tensor, W_Q: Tensor) -> float:
+    """The whole d_model × d_model product, and its Frobenius norm."""
+    return (W_V.double() @ W_O.double() @ W_K.double() @ W_Q.double().T).norm().item()
 
 
-def point(e: Tensor, u: Tensor, first, later, *, over: bool = True, term=None, copies=None) -> Tensor:
-    """The point, or what becomes of it if one ingredient is another: the term in the keys, the copying head's OV."""
-    term = term or (lambda e, v, o, q, k: e @ q @ (e @ v @ o @ k).T)
-    W_V, W_O = copies or later[2:]
-    across, up = e @ W_V @ W_O @ u, term(e, *first, *later[:2])
-    if over:
-        return torch.stack([positivity(across), positivity(up)])
-    size = lambda m: torch.linalg.svdvals(m.double()).sum()
-    return torch.stack([across.double().trace() / size(across), up.double().trace() / size(up)])
+def squared_norm(W_V: Tensor, W_O: Tensor, W_K: Tensor, W_Q: Tensor) -> Tensor:
+    """The square of the right answer, by the trace of small matrices."""
+    middle = W_O @ W_K
+    return torch.trace(W_V.T @ W_V @ middle @ W_Q.T @ W_Q @ middle.T)
 
 
-CORNER_MISTAKES = {
-    "the two are swapped: OV goes across, the K-composed term goes up":
-        lambda e, u, a, b: point(e, u, a, b).flip(0),
-    "that is the OV of the earlier head: it is the later one that must copy":
-        lambda e, u, a, b: point(e, u, a, b, copies=a),
-    "that is Q-composition: the earlier head must build the keys, not the queries":
-        lambda e, u, a, b: point(e, u, a, b, term=lambda e, v, o, q, k: e @ v @ o @ q @ (e @ k).T),
-    "that is the later head's own QK circuit: its keys must be what the earlier head wrote":
-        lambda e, u, a, b: point(e, u, a, b, term=lambda e, v, o, q, k: e @ q @ (e @ k).T),
-    "both queries and keys come from the earlier head: only the keys should":
-        lambda e, u, a, b: point(e, u, a, b, term=lambda e, v, o, q, k: e @ v @ o @ q @ (e @ v @ o @ k).T),
-    "the earlier head's OV is transposed: on our rows a key is W_E @ W_V @ W_O @ W_K":
-        lambda e, u, a, b: point(e, u, a, b, term=lambda e, v, o, q, k: e @ q @ (e @ (v @ o).T @ k).T),
-    "divided by the sum of the singular values: the measure divides by the sizes of the eigenvalues":
-        lambda e, u, a, b: point(e, u, a, b, over=False),
-    "not divided: the sum of the eigenvalues must be divided by the sum of their sizes":
-        lambda e, u, a, b: torch.stack([
-            (e @ b[2] @ b[3] @ u).trace(), (e @ b[0] @ (e @ a[0] @ a[1] @ b[1]).T).trace()
-        ]),
+NORM_MISTAKES = {
+    "still the norm of W_Qᵀ W_V W_O W_K: a factor may walk round the circle in a trace, but not in a norm":
+        lambda v, o, k, q: ((q.T @ v) @ (o @ k)).norm(),
+    "the norm of W_O W_K W_Qᵀ W_V: a factor may walk round the circle in a trace, but not in a norm":
+        lambda v, o, k, q: ((o @ k) @ (q.T @ v)).norm(),
+    "the square root is missing: the trace is the norm squared":
+        lambda *factors: squared_norm(*factors),
+    "that is the root of the product's own trace: ‖X‖² is the trace of XᵀX, not of X":
+        lambda v, o, k, q: torch.trace(q.T @ v @ o @ k).abs().sqrt(),
+    "that is the trace of the product: ‖X‖² is the trace of XᵀX, not of X":
+        lambda v, o, k, q: torch.trace(q.T @ v @ o @ k),
+    "only the middle, ‖W_O W_K‖: W_V and W_Q stretch it further":
+        lambda v, o, k, q: (o @ k).norm(),
+    "the norms were multiplied: the norm of a product is not the product of norms":
+        lambda v, o, k, q: (v.T @ v).trace().sqrt() * (o @ k).norm() * (q.T @ q).trace().sqrt(),
+    "W_Q and W_K are swapped: this is Q-composition, K-composition lets the key read what was written":
+        lambda v, o, k, q: squared_norm(v, o, q, k).sqrt(),
 }  # fmt: skip
 
 
-# 7.3 a head deleted while every pattern stays
+# 7.3 the K-composed term of a score, on a prompt
 
 
-def runs() -> list[tuple]:
-    """A two-layer model whose patterns are far from even, tokens, and a head of its first layer."""
-    from walkthrough import models
-
+def prompts() -> list[tuple[Tensor, ...]]:
+    """Embedded tokens, the earlier head's pattern, its W_V and W_O, and the later head's W_Q and W_K."""
     cases = []
-    for seed, head in ((0, (0, 2)), (1, (0, 1))):
-        model = models.PaperModel(models.config(2, d_model=16, n_heads=4, n_ctx=12, d_vocab=11), seed)
-        with torch.no_grad():
-            model.tok_embed.weight.mul_(10)
-            model.head.weight.mul_(4)
-            for block in model.layers:
-                block.attn.q.weight.mul_(1.5)
-        tokens = torch.randint(1, 11, (3, 9), generator=torch.Generator().manual_seed(seed))
-        cases.append((models.bridge(model, name="tiny"), tokens, head))
+    for seed, (n_pos, d_model, d_head) in enumerate([(6, 9, 3), (5, 7, 2)]):
+        shapes = (n_pos, d_model), (d_model, d_head), (d_head, d_model), (d_model, d_head), (d_model, d_head)
+        embed, *weights = noise(seed, *shapes)
+        cases.append((embed, causal_patterns(seed, n_pos, n_pos), *weights))
     return cases
 
 
-def loss(logits: Tensor, tokens: Tensor) -> Tensor:
-    """Mean cross-entropy of each prompt's next tokens, in nats."""
-    return -logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None]).mean((1, 2))
+def slow_k_term(embed: Tensor, A: Tensor, W_V: Tensor, W_O: Tensor, W_Q: Tensor, W_K: Tensor) -> Tensor:
+    """One query, one key and one token that the key's position looked at, at a time."""
+    n_pos, scores = len(embed), torch.zeros(len(embed), len(embed))
+    for query in range(n_pos):
+        for key in range(n_pos):
+            for source in range(n_pos):
+                moved = A[key, source] * (embed[source] @ W_V @ W_O)
+                scores[query, key] += (embed[query] @ W_Q) @ (moved @ W_K) / math.sqrt(W_Q.shape[1])
+    return scores
 
 
-def slow_change(
-    model, tokens: Tensor, without: tuple[int, int], keep: bool = True, whole_layer: bool = False
-) -> Tensor:
-    """Loss with a head left out of the sum minus loss with all, head by head; `keep` its patterns or make new ones."""
-    losses = []
-    for left_out in (None, without):
-        resid, all_there = model.W_E[tokens], model.W_E[tokens]
-        for layer in range(model.cfg.n_layers):
-            added, would_add = torch.zeros_like(resid), torch.zeros_like(resid)
-            for head in range(model.cfg.n_heads):
-                reads = (all_there if keep else resid) + model.W_pos[: tokens.shape[1]]
-                scores = (reads @ model.W_Q[layer, head]) @ (reads @ model.W_K[layer, head]).mT
-                future = torch.ones_like(scores).triu(1).bool()
-                pattern = (scores / math.sqrt(model.cfg.d_head)).masked_fill(future, -torch.inf).softmax(-1)
-                OV = model.W_V[layer, head] @ model.W_O[layer, head]
-                gone = left_out == (layer, head) or (whole_layer and left_out is not None and left_out[0] == layer)
-                added = added if gone else added + pattern @ resid @ OV
-                would_add = would_add + pattern @ all_there @ OV
-            resid, all_there = resid + added, all_there + would_add
-        losses.append(loss(resid @ model.W_U, tokens))
-    return losses[1] - losses[0]
+def k_term(embed: Tensor, A: Tensor, W_V: Tensor, W_O: Tensor, W_Q: Tensor, W_K: Tensor) -> Tensor:
+    """The same at once: the query reads tokens, the key reads what the pattern brought."""
+    return (embed @ W_Q) @ (A @ embed @ W_V @ W_O @ W_K).T / math.sqrt(W_Q.shape[1])
 
 
-CHANGE_MISTAKES = {
-    "patterns were not frozen: the next layer looked elsewhere, so freeze the patterns of the whole run":
-        lambda m, t, h: slow_change(m, t, h, keep=False),
-    "the wrong layer: that is the head of the same number in the layer after":
-        lambda m, t, h: slow_change(m, t, (h[0] + 1, h[1])),
-    "the whole layer was deleted: only one head should be":
-        lambda m, t, h: slow_change(m, t, h, whole_layer=True),
-    "averaged over prompts: give one number for each":
-        lambda m, t, h: slow_change(m, t, h).mean(),
-    "the loss itself, where its change was asked: subtract the loss of the untouched run":
-        lambda m, t, h: slow_change(m, t, h) + loss(m(t), t),
-    "the sign is flipped: the loss without the head, minus the loss with it":
-        lambda m, t, h: -slow_change(m, t, h),
-    "summed over positions, where the mean loss of each prompt was asked":
-        lambda m, t, h: slow_change(m, t, h) * (t.shape[1] - 1),
+K_TERM_MISTAKES = {
+    "the pattern is transposed: row `key` of A says where the key's position looked":
+        lambda x, a, v, o, q, k: k_term(x, a.T, v, o, q, k),
+    "the pattern was applied to the query: in K-composition it is the key that was built by the earlier head":
+        lambda x, a, v, o, q, k: a @ k_term(x, torch.eye(len(x)), v, o, q, k),
+    "that is Q-composition, A ⊗ Id ⊗ W: there the query reads what was moved, here the key does":
+        lambda x, a, v, o, q, k: k_term(x, a, v, o, k, q).T,
+    "W_Q and W_K are swapped: the query reads with W_Q and the key with W_K":
+        lambda x, a, v, o, q, k: k_term(x, a, v, o, k, q),
+    "transposed: rows are queries and columns are keys":
+        lambda x, a, v, o, q, k: k_term(x, a, v, o, q, k).T,
+    "missing the 1/√d_head":
+        lambda x, a, v, o, q, k: k_term(x, a, v, o, q, k) * math.sqrt(q.shape[1]),
+    "divided by d_head: scores are divided by its square root":
+        lambda x, a, v, o, q, k: k_term(x, a, v, o, q, k) / math.sqrt(q.shape[1]),
+    "divided by √d_model: the scale is √d_head, for q and k have d_head entries":
+        lambda x, a, v, o, q, k: k_term(x, a, v, o, q, k) * math.sqrt(q.shape[1] / q.shape[0]),
+    "the pattern is missing: that is Id ⊗ Id ⊗ W, as if the earlier head looked at its own position":
+        lambda x, a, v, o, q, k: k_term(x, torch.eye(len(x)), v, o, q, k),
+    "the query reads what the head moved too: that is A ⊗ A ⊗ W, another term":
+        lambda x, a, v, o, q, k: a @ k_term(x, a, v, o, v @ o @ q, k),
+    "the key reads its own token as well: only what the earlier head brought was asked":
+        lambda x, a, v, o, q, k: k_term(x, a, v, o, q, k) + (x @ q) @ (x @ k).T / math.sqrt(q.shape[1]),
+    "off by one: did you count <BOS>? It is a key like any other":
+        lambda x, a, v, o, q, k: k_term(x, a, v, o, q, k).roll(-1, 1),
+}  # fmt: skip
+
+
+# 7.4 a virtual head of any length
+
+
+def chains() -> list[tuple[Tensor, ...]]:
+    """Embedded tokens, then patterns, W_V and W_O of one head from each layer, earliest first, and W_U."""
+    cases = []
+    for seed, (n_heads, n_pos, d_model, d_head) in enumerate([(3, 5, 7, 2), (2, 4, 6, 3), (4, 6, 5, 2)]):
+        shapes = (n_pos, d_model), (n_heads, d_model, d_head), (n_heads, d_head, d_model), (d_model, 11)
+        embed, W_V, W_O, W_U = noise(seed, *shapes)
+        cases.append((embed, causal_patterns(seed, n_heads, n_pos, n_pos), W_V, W_O, W_U))
+    return cases
+
+
+def slow_chain(embed: Tensor, patterns: Tensor, W_V: Tensor, W_O: Tensor, W_U: Tensor) -> Tensor:
+    """Head after head, each moving only what the one before it wrote."""
+    moved = embed
+    for A, into, out in zip(patterns, W_V, W_O):
+        values = [token @ into @ out for token in moved]
+        moved = torch.stack([sum(share * value for share, value in zip(row, values)) for row in A])
+    return moved @ W_U
+
+
+def chain(x: Tensor, patterns: Tensor, W_V: Tensor, W_O: Tensor, keep: float = 0.0) -> Tensor:
+    """Each head moves what it reads, and keeps this share of it."""
+    for A, into, out in zip(patterns, W_V, W_O):
+        x = keep * x + A @ x @ into @ out
+    return x
+
+
+CHAIN_MISTAKES = {
+    "the patterns are in the wrong order: the last head's stands leftmost, A₃ A₂ A₁":
+        lambda x, a, v, o, u: chain(x, a.flip(0), v, o) @ u,
+    "W_V and W_O are in the wrong order: on rows the first head's come first":
+        lambda x, a, v, o, u: chain(x, a, v.flip(0), o.flip(0)) @ u,
+    "the heads are in the wrong order: each reads what the one before it wrote":
+        lambda x, a, v, o, u: chain(x, a.flip(0), v.flip(0), o.flip(0)) @ u,
+    "the patterns are transposed: rows are queries":
+        lambda x, a, v, o, u: chain(x, a.mT, v, o) @ u,
+    "each head read the whole stream: that adds up every path, and only the one through all heads was asked":
+        lambda x, a, v, o, u: chain(x, a, v, o, 1.0) @ u,
+    "the heads were added: those are the paths through one head each":
+        lambda x, a, v, o, u: (a @ x @ v @ o).sum(0) @ u,
+    "the patterns were multiplied entry by entry: attention through a middle position is a matrix product":
+        lambda x, a, v, o, u: a.prod(0) @ chain(x, torch.eye(len(x)).expand_as(a), v, o) @ u,
+    "the patterns are missing: each head moves between positions as well":
+        lambda x, a, v, o, u: chain(x, torch.eye(len(x)).expand_as(a), v, o) @ u,
+    "that is what is written into the stream: multiply by W_U for logits":
+        lambda x, a, v, o, u: chain(x, a, v, o),
 }  # fmt: skip
 
 
 EXERCISES: dict[str, Exercise] = {
-    "7.1": Exercise(irregular_prompts, slow_matching, MATCHING_MISTAKES),
-    "7.2": Exercise(pairs_of_heads, point, CORNER_MISTAKES),
-    "7.3": Exercise(runs, slow_change, CHANGE_MISTAKES),
-    "7.4": Exercise(benches, judge=hand_built),
+    "7.1": Exercise(pairs_of_matrices, slow_excess, EXCESS_MISTAKES),
+    "7.2": Exercise(four_factors, slow_product_norm, NORM_MISTAKES),
+    "7.3": Exercise(prompts, slow_k_term, K_TERM_MISTAKES),
+    "7.4": Exercise(chains, slow_chain, CHAIN_MISTAKES),
 }

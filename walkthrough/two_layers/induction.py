@@ -10,6 +10,18 @@ from walkthrough import behaviour, circuits, interventions, paths
 from walkthrough.two_layers import composition
 
 
+def induction_heads(model, *, length: int = 20, seed: int = 0) -> dict[interventions.Head, float]:
+    """The heads that pay more than half of their attention to what followed earlier copies, with their scores.
+
+    Measured by `behaviour.prefix_matching_score` on 32 prompts of `length` random tokens said three times. One half is
+    the course's own line: above it, most of what the head moves comes from there (score: Olsson et al. 2022, appendix).
+    """
+    tokens = behaviour.repeated_tokens(model.cfg.d_vocab, length, times=3, batch=32, seed=seed)
+    cache = model.run_with_cache(tokens)[1]
+    scores = [behaviour.prefix_matching_score(cache["pattern", layer], length) for layer in range(model.cfg.n_layers)]
+    return {(layer, head): x for layer, row in enumerate(scores) for head, x in enumerate(row.tolist()) if x > 0.5}
+
+
 def best_score(model, tokens: Int[Tensor, "batch pos"], length: int) -> float:
     """The prefix-matching score of a model's best head, on `repeated_tokens` with copies of this length."""
     cache = model.run_with_cache(tokens)[1]

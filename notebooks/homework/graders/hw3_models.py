@@ -10,7 +10,7 @@ STEPS = "notebook 03, “Where a head looks”"
 MAP = "notebook 00, “The weights, by name”"
 COPYING = "notebook 05, “Copying, in d_head numbers”"
 CHANCE = "notebook 05, “How sure may we be?”"
-SAY = "notebook 05, “What two tables must say”"
+SAY = "notebook 06, “What two tables must say”"
 
 
 def seeds(seed: int, number: int) -> list[int]:

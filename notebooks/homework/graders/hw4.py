@@ -7,8 +7,8 @@ from graders import hw4_heads, hw4_runs
 from graders.hw4_runs import BROKEN, VIRTUAL, two_layers
 from walkthrough.homework.task import Mistake, Task
 
-SCORES, PROGRAMS = "notebook 06, “Three ways to read another head”", "notebook 06, “Two programs for one figure”"
-BY_HAND, GAUGE = "notebook 07, “Build one”", "notebook 03, “Only two products matter”"
+SCORES, PROGRAMS = "notebook 07, “Three ways to read another head”", "notebook 07, “Two programs for one figure”"
+BY_HAND, GAUGE = "notebook 09, “Build one”", "notebook 03, “Only two products matter”"
 
 
 # hw4-1 what a head reads of a whole layer, over chance

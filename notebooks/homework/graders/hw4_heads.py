@@ -5,8 +5,8 @@ from torch import Tensor
 
 from walkthrough.two_layers import handmade
 
-VIRTUAL, BROKEN = "notebook 06, “Virtual heads, and what is not one”", "notebook 07, “Found by what breaks”"
-BEHAVIOUR = "notebook 07, “Found by what they do”"
+VIRTUAL, BROKEN = "notebook 07, “Virtual heads, and what is not one”", "notebook 09, “Found by what breaks”"
+BEHAVIOUR = "notebook 08, “Found by what they do”"
 
 
 # hw4-3 the same heads, and whatever number you like

@@ -6,8 +6,8 @@ from torch import Tensor
 from walkthrough import behaviour, interventions, models, paths
 from walkthrough.homework.task import Mistake
 
-VIRTUAL, BROKEN = "notebook 06, “Virtual heads, and what is not one”", "notebook 07, “Found by what breaks”"
-BEHAVIOUR = "notebook 07, “Found by what they do”"
+VIRTUAL, BROKEN = "notebook 07, “Virtual heads, and what is not one”", "notebook 09, “Found by what breaks”"
+BEHAVIOUR = "notebook 08, “Found by what they do”"
 
 
 def two_layers(seed: int, d_model: int, n_heads: int):

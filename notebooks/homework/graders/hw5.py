@@ -10,8 +10,8 @@ from walkthrough import interventions, models, paths
 from walkthrough.homework.task import Mistake, Task
 
 DIRECT, GOOD = "notebook 02, “The same path in bigger models”", "notebook 02, “How good is the table?”"
-BREAKS, EFFECT = "notebook 07, “Found by what breaks”", "notebook 04, “Reading the tables”"
-SAY = "notebook 05, “What two tables must say”"
+BREAKS, EFFECT = "notebook 09, “Found by what breaks”", "notebook 04, “Reading the tables”"
+SAY = "notebook 06, “What two tables must say”"
 
 
 def random_model(seed: int, n_layers: int, n_heads: int, d_model: int = 12, d_vocab: int = 23):

@@ -1,0 +1,113 @@
+"""The checks of notebook 09 accept right answers written in other ways, and name each classic mistake."""
+
+import pytest
+import torch
+
+from walkthrough import interventions, paths
+from walkthrough.behaviour import loss_per_position
+from walkthrough.exercises.check import verdict
+from walkthrough.two_layers import handmade
+
+
+def right_corner(W_E, W_U, first, later):
+    (W_V1, W_O1), (W_Q, W_K, W_V, W_O) = first, later
+    small = [W_O @ W_U @ W_E @ W_V, (W_E @ W_V1 @ W_O1 @ W_K).T @ W_E @ W_Q]  # λ(AB) = λ(BA)
+    return tuple((m.trace() / torch.linalg.eigvals(m).abs().sum()).item() for m in small)
+
+
+def right_change(model, tokens, head):
+    logits, cache = model.run_with_cache(tokens)
+    frozen = paths.freeze([cache["pattern", layer] for layer in range(model.cfg.n_layers)])
+    without = model.run_with_hooks(tokens, fwd_hooks=frozen + interventions.ablate(model, [head]))
+    return (loss_per_position(without[:, :-1], tokens) - loss_per_position(logits[:, :-1], tokens)).mean(1)
+
+
+def axes_of(W_E, W_pos):
+    d_vocab, n_ctx = len(W_E), len(W_pos)
+    return torch.eye(W_E.shape[1]).split((d_vocab, d_vocab, d_vocab, n_ctx), dim=1)  # token, free, out, place
+
+
+def right_by_hand(W_E, W_pos, W_U, back=1, large=1000.0):
+    token, free, out, place = axes_of(W_E, W_pos)
+    previous = (large * place.roll(-back, 1), place, token, free.T)
+    return [previous, (large * token, free, token, out.T)]
+
+
+def right_in_another_basis(W_E, W_pos, W_U):
+    """Scales in the keys, tokens shelved in random directions of a wider head, positions by a rule instead of a roll."""
+    token, free, _, place = axes_of(W_E, W_pos)
+    d_vocab, n_ctx = len(W_E), len(W_pos)
+    turn = torch.linalg.qr(torch.randn(d_vocab, d_vocab)).Q
+    back = torch.zeros(n_ctx, n_ctx)
+    for i in range(1, n_ctx):
+        back[i, i - 1] = 1
+    previous = (place @ back, 900 * place, token @ turn, 2 * free.T)
+    padding = torch.zeros(len(token), 3)
+    later = (torch.cat([token @ turn, padding], 1), torch.cat([800 * free, padding], 1), 7 * W_E.T, W_U.T)
+    return [previous, later]
+
+
+def right_with_lists(W_E, W_pos, W_U):
+    return [[W.tolist() for W in head] for head in right_in_another_basis(W_E, W_pos, W_U)]
+
+
+RIGHT = {"9.1": right_corner, "9.2": right_change, "9.3": right_by_hand}
+
+
+def copier(W_E, W_pos, W_U):
+    """Both heads look a fixed way back: right for one length of copies only."""
+    token, _, out, place = axes_of(W_E, W_pos)
+    fixed = (1000 * place.roll(1 - (len(W_pos) - 1) // 2, 1), place, token, out.T)
+    return [tuple(0 * W for W in fixed), fixed]
+
+
+def in_shelf_order(W_E, W_pos, W_U, change):
+    (q1, k1, v1, o1), (q2, k2, v2, o2) = right_by_hand(W_E, W_pos, W_U)
+    token, free, _, _ = axes_of(W_E, W_pos)
+    return {
+        "matches itself": [(q1, k1, v1, o1), (q2, token, v2, o2)],
+        "moves the shelf": [(q1, k1, v1, o1), (q2, k2, free, o2)],
+        "writes where nothing reads": [(q1, k1, v1, o1), (q2, k2, v2, free.T)],
+        "does not shift": [(k1, k1, v1, o1), (q2, k2, v2, o2)],
+        "other axes": [(q1, k1, v1, o1), (q2, free.roll(1, 0), v2, o2)],
+        "one head": [(q2, k2, v2, o2)],
+        "transposed": [(q1.T, k1, v1, o1), (q2, k2, v2, o2)],
+        "not finite": [(q1 * torch.inf, k1, v1, o1), (q2, k2, v2, o2)],
+    }[change]
+
+
+def after(change):
+    return lambda *case: in_shelf_order(*case, change)
+
+
+GENERIC = [
+    ("9.1", lambda *case: [-x for x in right_corner(*case)], "the sign is flipped"),
+    ("9.1", lambda *case: right_corner(*case)[0], "wrong shape"),
+    ("9.2", lambda *case: right_change(*case)[:, None], "axis of length 1"),
+    ("9.2", lambda m, t, h: right_change(m, t, (5, 0)), "there is no layer 5"),
+    ("9.3", copier, "it copies from a fixed distance"),
+    ("9.3", after("matches itself"), "the earlier copy of the present token, not at the token after it"),
+    ("9.3", after("moves the shelf"), "see its W_V and W_O"),
+    ("9.3", after("writes where nothing reads"), "see its W_V and W_O"),
+    ("9.3", after("does not shift"), "the earlier copy of the present token"),
+    ("9.3", after("other axes"), "in the same free axes"),
+    ("9.3", after("one head"), "yours hold [4]"),
+    ("9.3", after("transposed"), "W_Q, W_K and W_V should be"),
+    ("9.3", after("not finite"), "nan or infinity"),
+    ("9.3", lambda *case: right_by_hand(*case, large=1.0), "of its attention to the token just before"),
+    ("9.3", lambda *case: right_by_hand(*case, back=2), "of its attention to the token just before"),
+    ("9.3", lambda *case: 3, "return two heads, each of four matrices"),
+    *((label, lambda *case: None, "returned None") for label in RIGHT),
+]
+
+
+@pytest.mark.parametrize("answer", [right_in_another_basis, right_with_lists])
+def test_any_induction_head_is_accepted(answer):
+    assert verdict("9.3", answer).mark == "✓"
+
+
+def test_the_copier_would_have_passed_if_all_copies_were_equally_long():
+    W_E, W_pos, W_U = handmade.bench(21, 41)
+    tokens = torch.cat([torch.zeros(1, dtype=torch.long), 1 + torch.randperm(20).repeat(2)])
+    logits, _ = handmade.run_heads(tokens[None], W_E, W_pos, W_U, copier(W_E, W_pos, W_U))
+    assert torch.equal(logits[0, 21:-1].argmax(-1), tokens[22:])
