@@ -34,6 +34,13 @@ def verdict(label: str, attempt: Any) -> Verdict:
     if label not in EXERCISES:
         raise ValueError(f"there is no exercise {label!r}: the exercises are {', '.join(EXERCISES)}")
     exercise = EXERCISES[label]
+    result = judged(exercise, attempt)
+    exceeded = exercise.limit(attempt) if exercise.limit and result.mark == RIGHT else None
+    return Verdict(WRONG, exceeded) if exceeded else result
+
+
+def judged(exercise: Exercise, attempt: Any) -> Verdict:
+    """The verdict on what an attempt answers, whatever it takes to get there."""
     cases = exercise.cases()
     answers = answers_to(attempt, cases)
     if isinstance(answers, Verdict):
