@@ -17,6 +17,8 @@ from tokenizers import Tokenizer
 
 from walkthrough import corpus, models, training
 from walkthrough.training import trainer
+from walkthrough.training.forward import final_stream
+from walkthrough.training.precision import speedup_of_bfloat16
 
 TINY = training.Recipe(
     2, d_model=16, n_heads=2, n_ctx=16, d_vocab=32, batch=4, steps=40, warmup=5, bf16=False, checkpoint_every=7
@@ -93,6 +95,48 @@ def test_a_run_killed_outright_resumes_to_the_same_result(folder):
     assert_same(broken, trained(folder, recipe))
 
 
+@pytest.mark.parametrize(("speedup", "bf16"), [(0.3, False), (3.0, True)])
+def test_the_faster_precision_is_taken_and_told(folder, monkeypatch, capsys, speedup, bf16):
+    monkeypatch.setattr(trainer, "speedup_of_bfloat16", lambda device: speedup)
+    assert training.settled("tiny", replace(TINY, bf16=None), folder) == replace(TINY, bf16=bf16)
+    assert capsys.readouterr().out.startswith(f"tiny trains in {'bfloat16' if bf16 else 'float32'}: ")
+    assert training.settled("tiny", replace(TINY, bf16=not bf16), folder).bf16 is not bf16
+
+
+def test_a_run_goes_on_in_the_precision_that_it_began_in(folder, monkeypatch):
+    unbroken = trained(folder)
+    training.checkpoint_file(folder, "tiny").unlink()
+    monkeypatch.setattr(trainer, "speedup_of_bfloat16", lambda device: 0.3)
+    real = trainer.save_checkpoint
+
+    def save_then_die(*args):
+        real(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer, "save_checkpoint", save_then_die)
+    with pytest.raises(KeyboardInterrupt):
+        trained(folder, replace(TINY, bf16=None))
+    monkeypatch.setattr(trainer, "save_checkpoint", real)
+    monkeypatch.setattr(trainer, "speedup_of_bfloat16", lambda device: 3.0)
+    assert_same(unbroken, trained(folder, replace(TINY, bf16=None)))
+
+
+def test_the_speedup_is_measured_in_about_the_time_that_it_is_given():
+    assert speedup_of_bfloat16(seconds=0.01) > 0
+
+
+def test_the_trainers_forward_pass_is_the_models():
+    model = models.PaperModel(models.config(**TINY.shape), seed=3).double()
+    tokens = torch.randint(0, TINY.d_vocab, (3, 11), generator=torch.Generator().manual_seed(0))
+    weights = [p for p in model.parameters() if p.requires_grad]
+    ours, theirs = model.head(final_stream(model, tokens)), model(tokens)
+    torch.testing.assert_close(ours, theirs)
+    gradients = [torch.autograd.grad(logits.square().sum(), weights) for logits in (ours, theirs)]
+    torch.testing.assert_close(*gradients)
+    with pytest.raises(ValueError, match="17 tokens long"):
+        final_stream(model, torch.zeros(1, 17, dtype=torch.long))
+
+
 def test_a_checkpoint_of_another_recipe_is_refused(folder):
     trained(folder)
     with pytest.raises(ValueError, match="another recipe"):
@@ -161,9 +205,11 @@ def test_two_processes_under_accelerate_do_what_one_does(folder):
     script.write_text(
         "import torch; torch.set_num_threads(1)\nfrom pathlib import Path\nfrom safetensors.torch import save_file\n"
         "from accelerate import PartialState\nfrom walkthrough import training as t\n"
+        "from walkthrough.training import trainer; from accelerate import PartialState\n"
+        "trainer.speedup_of_bfloat16 = lambda device: 0.5 + PartialState().process_index\n"  # they differ, and must agree
         "shares, forward = set(), t.Loss.forward\n"
         "t.Loss.forward = lambda self, rows: (shares.add(len(rows)), forward(self, rows))[1]\n"
-        f"model = t.train('tiny', t.{TINY!r}, Path({str(folder)!r}))\n"
+        f"model = t.train('tiny', t.{replace(TINY, bf16=None)!r}, Path({str(folder)!r}))\n"
         f"state = PartialState(); assert state.num_processes == 2 and shares == {{{TINY.batch // 2}}}\n"
         "save_file({k: p.detach().clone() for k, p in model.named_parameters()},"
         f" Path({str(folder)!r}) / f'{{state.process_index}}.safetensors')\n",

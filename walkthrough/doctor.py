@@ -13,12 +13,12 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from timeit import repeat
 
 import torch
 from packaging.requirements import Requirement
 
 from walkthrough import corpus, models, paths
+from walkthrough.training.precision import speedup_of_bfloat16
 
 ROOT = Path(__file__).parents[1]
 EXTRAS = {"course": "the notebooks", "homework": "grading", "site": "the site", "test": "the tests"}
@@ -99,19 +99,15 @@ def extras() -> Finding:
 
 
 def precision() -> Finding:
-    """Float32 against bfloat16 in one product of matrices: which to train in."""
-    seconds = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        a = torch.ones(256, 256, dtype=dtype)
-        seconds[dtype] = min(repeat(lambda a=a: a @ a, number=1, repeat=5))
-    ratio = seconds[torch.float32] / seconds[torch.bfloat16]
-    advice = "train as you like" if ratio > 1 else "train with --float32"
+    """Float32 against bfloat16 in products of matrices: which the trainer takes."""
+    ratio = speedup_of_bfloat16()
+    taken = "bfloat16" if ratio > 1 else "float32"
     gpu = (
         f"; a GPU is visible ({torch.cuda.get_device_name()}), which only training uses"
         if torch.cuda.is_available()
         else ""
     )
-    return Finding("precision", f"bfloat16 is {ratio:.2g} times as fast as float32: {advice}{gpu}")
+    return Finding("precision", f"bfloat16 is {ratio:.2g} times as fast as float32: the trainer takes {taken}{gpu}")
 
 
 def sandbox() -> Finding:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from accelerate import PartialState
 
-from walkthrough.training import RECIPES, train, write_model
+from walkthrough.training import RECIPES, settled, train, write_model
 
 
 def main() -> None:
@@ -15,12 +15,17 @@ def main() -> None:
     parser.add_argument("name", choices=RECIPES)
     parser.add_argument("--folder", type=Path, default=Path("trained"))
     parser.add_argument("--steps", type=int, help="fewer or more steps than the recipe's")
-    parser.add_argument("--float32", action="store_true", help="for processors that have no bfloat16 instructions")
+    precision = parser.add_mutually_exclusive_group()
+    precision.add_argument(
+        "--float32", dest="bf16", action="store_false", default=None, help="else the faster one here"
+    )
+    precision.add_argument("--bfloat16", dest="bf16", action="store_true", default=None)
     arguments = parser.parse_args()
-    recipe = dataclasses.replace(RECIPES[arguments.name], bf16=not arguments.float32)
+    recipe = dataclasses.replace(RECIPES[arguments.name], bf16=arguments.bf16)
     if arguments.steps:
         recipe = dataclasses.replace(recipe, steps=arguments.steps)
     try:
+        recipe = settled(arguments.name, recipe, arguments.folder)
         model = train(arguments.name, recipe, arguments.folder)
         if PartialState().is_main_process:
             write_model(arguments.name, recipe, arguments.folder, model)

@@ -26,6 +26,13 @@ def save_checkpoint(file: Path, model: PaperModel, opts: dict, step: int, identi
     os.replace(partial, file)
 
 
+def read_checkpoint(file: Path) -> tuple[dict[str, str], dict]:
+    """Metadata and tensors; safetensors itself gives metadata only of files that it opens by their path."""
+    stored = file.read_bytes()
+    header = stored[8 : 8 + int.from_bytes(stored[:8], "little")]
+    return json.loads(header)["__metadata__"], load(stored)
+
+
 def load_checkpoint(file: Path, model: PaperModel, opts: dict, identity: dict) -> int:
     """Restore a run in place and return the step that comes next; 0 if there is no checkpoint yet.
 
@@ -33,11 +40,7 @@ def load_checkpoint(file: Path, model: PaperModel, opts: dict, identity: dict) -
     """
     if not file.exists():
         return 0
-    stored = file.read_bytes()
-    header = stored[
-        8 : 8 + int.from_bytes(stored[:8], "little")
-    ]  # safetensors gives metadata only of files that it opens
-    metadata, tensors = json.loads(header)["__metadata__"], load(stored)
+    metadata, tensors = read_checkpoint(file)
     if metadata["identity"] != json.dumps(identity, sort_keys=True):
         raise ValueError(f"{file} was written by another recipe or corpus: give another folder, or delete it")
     model.load_state_dict({key[6:]: t for key, t in tensors.items() if key.startswith("model.")}, strict=False)

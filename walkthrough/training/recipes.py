@@ -9,7 +9,10 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What a training run depends on. `batch` counts sequences over all processes; learning rates are the peaks."""
+    """What a training run depends on. `batch` counts sequences over all processes; learning rates are the peaks.
+
+    `bf16` None stands for whichever of bfloat16 and float32 is faster where the run begins (`trainer.settled`).
+    """
 
     n_layers: int
     d_model: int = 256
@@ -21,7 +24,7 @@ class Recipe:
     warmup: int = 100
     adam_lr: float = 1.8e-3
     muon_lr: float = 9e-3
-    bf16: bool = True
+    bf16: bool | None = None
     seed: int = 0
     checkpoint_every: int = 500
 

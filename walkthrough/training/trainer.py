@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from jaxtyping import Float, Int
 from safetensors.torch import load, save
 from tokenizers import Tokenizer
@@ -23,7 +24,10 @@ from tqdm import tqdm
 from walkthrough import corpus
 from walkthrough.behaviour import measure
 from walkthrough.models import PaperModel, bridge, config, read_card
-from walkthrough.training.checkpoints import checkpoint_file, load_checkpoint, save_checkpoint
+from walkthrough.training.checkpoints import checkpoint_file, load_checkpoint, read_checkpoint, save_checkpoint
+from walkthrough.training.forward import final_stream
+from walkthrough.training.muon import Muon
+from walkthrough.training.precision import speedup_of_bfloat16
 from walkthrough.training.recipes import Recipe, batch_rows
 
 
@@ -36,7 +40,7 @@ class Loss(nn.Module):
 
     def forward(self, rows: Int[Tensor, "batch pos"]) -> Float[Tensor, ""]:
         with torch.autocast(rows.device.type, torch.bfloat16, enabled=self.bf16):
-            logits = self.model(rows[:, :-1])
+            logits = self.model.head(final_stream(self.model, rows[:, :-1]))
         return nn.functional.cross_entropy(logits.flatten(0, 1).float(), rows[:, 1:].flatten())
 
 
@@ -46,13 +50,29 @@ def optimisers(model: PaperModel, recipe: Recipe) -> dict[str, torch.optim.Optim
     built = {"adam": torch.optim.Adam(rest, lr=recipe.adam_lr, betas=(0.9, 0.98), fused=True)}
     attention = [p for p in model.layers.parameters() if p.requires_grad]
     if attention:
-        built["muon"] = torch.optim.Muon(attention, lr=recipe.muon_lr, weight_decay=0.0)
+        built["muon"] = Muon(attention, lr=recipe.muon_lr)
     return built
 
 
 def accelerator() -> Accelerator:
     """As many processes and devices as it was launched with; precision and compiler are the recipe's, not a setting's."""
     return Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="no", dynamo_backend="no")
+
+
+def settled(name: str, recipe: Recipe, folder: Path) -> Recipe:
+    """The recipe with its precision decided and told: that of the run in `folder`, else the faster one on this processor."""
+    if recipe.bf16 is not None:
+        return recipe
+    accelerate, checkpoint = accelerator(), checkpoint_file(folder, name)
+    if checkpoint.exists():
+        bf16 = json.loads(read_checkpoint(checkpoint)[0]["identity"])["recipe"]["bf16"]
+        why = "as the run that it goes on with"
+    else:
+        speedup = speedup_of_bfloat16(accelerate.device)
+        bf16, why = speedup > 1, f"bfloat16 is {speedup:.2g} times as fast on this processor"
+    bf16 = broadcast_object_list([bf16])[0]  # what the first process found holds for all
+    accelerate.print(f"{name} trains in {'bfloat16' if bf16 else 'float32'}: {why}")
+    return dataclasses.replace(recipe, bf16=bf16)
 
 
 def train(name: str, recipe: Recipe, folder: Path) -> PaperModel:
@@ -63,7 +83,7 @@ def train(name: str, recipe: Recipe, folder: Path) -> PaperModel:
     """
     if (folder / f"{name}.json").exists():
         raise FileExistsError(f"{name} is finished in {folder}: give another folder, or delete its model card first")
-    accelerate = accelerator()
+    recipe, accelerate = settled(name, recipe, folder), accelerator()
     if recipe.batch % accelerate.num_processes:
         raise ValueError(
             f"a batch of {recipe.batch} sequences cannot be shared equally by {accelerate.num_processes} processes"
@@ -103,7 +123,10 @@ def train(name: str, recipe: Recipe, folder: Path) -> PaperModel:
 
 
 def write_model(name: str, recipe: Recipe, folder: Path, model: PaperModel) -> None:
-    """Weights (rounded to float16, as they ship), tokenizer and card; what the card says is measured on that file."""
+    """Weights (rounded to float16, as they ship), tokenizer and card; what the card says is measured on that file.
+
+    `recipe` is the settled one, whose precision the card tells.
+    """
     shutil.copy(folder / "corpus" / "tokenizer.json", folder / "tokenizer.json")
     weights = folder / f"{name}.safetensors"
     weights.write_bytes(save({key: p.cpu().half() for key, p in model.named_parameters() if p.requires_grad}))
