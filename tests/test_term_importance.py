@@ -7,6 +7,8 @@ from torch.nn.functional import cross_entropy
 
 from walkthrough import behaviour, figures, interventions, models, paths
 from walkthrough.two_layers import term_importance as terms
+from walkthrough.two_layers import virtual_heads
+from walkthrough.two_layers.terms import term_slope, upto_order
 
 ROWS = torch.randint(1, 64, (3, 14), generator=torch.Generator().manual_seed(1))
 ROWS[:, 0] = 0
@@ -48,6 +50,71 @@ def test_the_ordered_algorithm_is_a_sum_over_paths(n_layers):
     torch.testing.assert_close(losses[0], loss(model.W_E[TOKENS] @ model.W_U))
 
 
+@pytest.mark.parametrize("order", [0, 1, 2, 3])
+def test_the_algorithm_without_hooks_is_the_algorithm_with_hooks(order):
+    model = models.tiny(3, seed=6).double()
+    _, cache = model.run_with_cache(TOKENS[:1])
+    patterns = torch.stack([cache["pattern", layer][0] for layer in range(3)])
+    logits = upto_order(order, model.W_E[TOKENS[0]], patterns, model.W_V, model.W_O, model.W_U)
+    torch.testing.assert_close(loss(logits[None], ROWS[:1]), terms.ordered_losses(model, ROWS[:1])[order])
+
+
+def test_logits_may_be_added_to_every_sum(model, expansion):
+    more = torch.randn(64, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    measured = terms.measure_sums(model, ROWS, {"0": ["direct"], "2": terms.GROUPS}, more=more, batch=2)
+    torch.testing.assert_close(measured["0"], loss(expansion["direct"] + more).mean(1))
+    torch.testing.assert_close(measured["2"], loss(model(TOKENS) + more).mean(1))
+
+
+def test_sums_with_and_without_the_current_token(model):
+    """By runs: heads that see nothing but their own position, and the full run."""
+    measured = terms.current_token_losses(model, ROWS)
+    patterns = terms.two_patterns(model, TOKENS)
+    own = model.run_with_hooks(TOKENS, fwd_hooks=paths.freeze([pattern * torch.eye(13) for pattern in patterns]))
+    direct, full = model.W_E[TOKENS] @ model.W_U, model(TOKENS)
+    by_hand = {"direct": direct, "own": own - direct, "direct, own": own, "direct, rest": full - own + direct,
+               "own, rest": full - direct, "rest": full - own, "direct, own, rest": full}  # fmt: skip
+    assert list(measured) == list(by_hand)
+    for name, logits in by_hand.items():
+        torch.testing.assert_close(measured[name], loss(logits).mean(1))
+
+
+def test_values_that_are_taken_away_are_paths_that_are_taken_away(model):
+    tokens = behaviour.repeated_tokens(64, 6, 2, 3, seed=1)
+    expansion = paths.path_expansion(model, tokens[:, :-1])
+    costs = virtual_heads.value_costs(model, tokens, 6, writers=[0, 2], readers=[1, 3])
+    gone = (["1:1", "1:3"], [f"0:{w} → 1:{r}" for w in (0, 2) for r in (1, 3)])
+    rest = [f"0:{w} → 1:{r}" for w in (1, 3) for r in (1, 3)]
+    whole = loss(sum(expansion.values()), tokens)[:, 6:].mean(1)
+    for cost, missing in zip(costs, (gone[0], gone[1], gone[0] + gone[1], rest)):
+        left = sum(x for name, x in expansion.items() if name not in missing)
+        torch.testing.assert_close(cost, loss(left, tokens)[:, 6:].mean(1) - whole)
+
+
+def test_fading_changes_the_size_of_one_group(model, expansion):
+    sizes = torch.tensor([0.0, 0.5, 1.0, 1.7])
+    faded = terms.fading(model, ROWS, sizes)
+    assert faded.shape == (4, 4, 3)
+    for i, name in enumerate(terms.GROUPS):
+        inside = sum(x for path, x in expansion.items() if group(path) == name)
+        rest = sum(x for path, x in expansion.items() if group(path) != name)
+        for size, losses in zip(sizes, faded[i]):
+            torch.testing.assert_close(losses, loss(rest + size * inside).mean(1), rtol=1e-6, atol=1e-6)
+
+
+def test_silencing_costs_what_hooks_say(model):
+    sets = [[(0, 1)], [(0, 0), (1, 2)]]
+    costs = terms.silence_costs(model, ROWS, sets)
+    frozen = paths.freeze(terms.two_patterns(model, TOKENS))
+    whole = loss(model(TOKENS)).mean(1)
+    for i, heads in enumerate(sets):
+        cut = interventions.ablate(model, heads)
+        free, held = (loss(model.run_with_hooks(TOKENS, fwd_hooks=h)).mean(1) for h in (cut, cut + frozen))
+        torch.testing.assert_close(costs[:, i], torch.stack([held, free]) - whole)
+    last = terms.silence_costs(model, ROWS, [[(1, 3)]])
+    torch.testing.assert_close(last[0], last[1])  # no pattern depends on a head of the last layer
+
+
 def test_the_algorithm_leaves_no_hook_behind(model):
     before = model(TOKENS)
     terms.ordered_losses(model, ROWS)
@@ -59,7 +126,7 @@ def test_a_layer_is_the_sum_of_its_heads(model):
     patterns = terms.two_patterns(model, TOKENS)
     stream = torch.randn(3, 13, 32, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     slow = sum(paths.head_output(patterns[1][:, h], stream, model.W_V[1, h], model.W_O[1, h]) for h in range(4))
-    torch.testing.assert_close(terms.layer_output(patterns[1], stream, model.W_V[1], model.W_O[1]), slow)
+    torch.testing.assert_close(terms.layer_outputs(patterns[1], stream, model.W_V[1], model.W_O[1]), slow)
 
 
 def test_patterns_are_those_of_the_run(model):
@@ -85,7 +152,7 @@ def test_groups_with_the_patterns_of_other_tokens_are_a_run_with_these_forced(mo
 
 
 def test_each_virtual_value_is_its_path(model, expansion):
-    z = terms.virtual_values(model, TOKENS, terms.two_patterns(model, TOKENS))
+    z = virtual_heads.virtual_values(model, TOKENS, terms.two_patterns(model, TOKENS))
     for write, read in PAIRS:
         logits = z[write, read] @ model.W_O[1, read] @ model.W_U
         torch.testing.assert_close(logits, expansion[f"0:{write} → 1:{read}"])
@@ -149,7 +216,7 @@ def some_terms():
 
 def test_added_loss_is_the_loss_after_less_the_loss_before(some_terms):
     logits, targets, z, readout = some_terms
-    added = terms.added_loss(logits.log_softmax(-1), targets, z, readout)
+    added = virtual_heads.added_loss(logits.log_softmax(-1), targets, z, readout)
     assert added.shape == (2, 3, 5)
     for write in range(2):
         for read in range(3):
@@ -159,13 +226,13 @@ def test_added_loss_is_the_loss_after_less_the_loss_before(some_terms):
 
 def test_added_loss_does_not_change_what_it_is_given(some_terms):
     copies = [x.clone() for x in some_terms]
-    terms.added_loss(*some_terms)
+    virtual_heads.added_loss(*some_terms)
     assert all(x.equal(copy) for x, copy in zip(some_terms, copies))
 
 
 def test_slope_is_the_derivative(some_terms):
     logits, targets, z, readout = some_terms
-    slope = terms.loss_slope(logits.log_softmax(-1), targets, z, readout)
+    slope = virtual_heads.loss_slope(logits.log_softmax(-1), targets, z, readout)
     for write in range(2):
         for read in range(3):
             size = torch.zeros(5, 1, dtype=torch.float64, requires_grad=True)
@@ -178,7 +245,7 @@ def test_slope_is_the_derivative(some_terms):
 @pytest.mark.parametrize("every", [1, 3])
 def test_virtual_effects_by_every_path(model, expansion, every):
     """The slow way: each path's logits taken from the full sum, or added to orders 0 and 1."""
-    slopes, beyond = terms.virtual_effects(model, ROWS, every)
+    slopes, beyond = virtual_heads.virtual_effects(model, ROWS, every)
     assert slopes.shape == beyond.shape == (2, 4, 4, 3)
     full, first = sum(expansion.values()), sum(x for name, x in expansion.items() if order(name) < 2)
     for write, read in PAIRS:
@@ -189,6 +256,68 @@ def test_virtual_effects_by_every_path(model, expansion, every):
             torch.testing.assert_close(slopes[side, write, read], slope.mean(1), rtol=0, atol=1e-8)
             rest = (exact - slope)[:, every - 1 :: every].mean(1)
             torch.testing.assert_close(beyond[side, write, read], rest, rtol=0, atol=1e-8)
+
+
+def test_virtual_heads_of_other_windows_are_subtracted_or_added(model, expansion):
+    others = ROWS.roll(1, 0)
+    effect = sum(virtual_heads.virtual_effects(model, ROWS, every=1, terms_of=others))
+    foreign = paths.path_expansion(model, others[:, :-1])
+    full, first = sum(expansion.values()), sum(x for name, x in expansion.items() if order(name) < 2)
+    for write, read in PAIRS:
+        for side, (start, step) in enumerate(((full, -1), (first, 1))):
+            exact = loss(start + step * foreign[f"0:{write} → 1:{read}"]) - loss(start)
+            torch.testing.assert_close(effect[side, write, read], exact.mean(1))
+
+
+def test_curvature_is_the_divergence_of_the_predictions(some_terms):
+    """Whatever the target: KL of the probabilities with the term from those without."""
+    logits, targets, z, readout = some_terms
+    log_probs = logits.log_softmax(-1)
+    curvature = virtual_heads.added_loss(log_probs, targets, z, readout)
+    curvature = curvature - virtual_heads.loss_slope(log_probs, targets, z, readout)
+    for write, read in ((0, 0), (1, 2)):
+        after = (logits + z[write, read] @ readout[read]).log_softmax(-1)
+        divergence = (log_probs.exp() * (log_probs - after)).sum(-1)
+        torch.testing.assert_close(curvature[write, read], divergence)
+
+
+def test_slopes_at_once_are_slopes_one_by_one(some_terms):
+    logits, targets, z, readout = some_terms
+    slopes = virtual_heads.loss_slope(logits.log_softmax(-1), targets, z, readout)
+    for write, read in ((0, 1), (1, 0)):
+        torch.testing.assert_close(slopes[write, read], term_slope(logits, z[write, read] @ readout[read], targets))
+
+
+def test_pattern_overlap_query_by_query(model):
+    first, second = terms.two_patterns(model, TOKENS)
+    overlap = virtual_heads.pattern_overlap(model, ROWS)
+    for write, read in PAIRS:
+        both = torch.stack([b @ a for a, b in zip(first[:, write], second[:, read])])
+        smaller = torch.where(both < second[:, read], both, second[:, read])
+        torch.testing.assert_close(overlap[write, read], smaller.sum(-1).mean())
+
+
+def test_own_and_previous_look_along_two_diagonals(model):
+    first = terms.two_patterns(model, TOKENS)[0]
+    own, previous = virtual_heads.own_and_previous(model, ROWS)
+    for head in range(4):
+        torch.testing.assert_close(own[head], first[:, head].diagonal(0, 1, 2).mean())
+        torch.testing.assert_close(previous[head], first[:, head, 2:].diagonal(1, 1, 2).mean())
+
+
+def test_entries_of_followers_by_whole_tables(model):
+    counts = torch.rand(64, 64, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    some = torch.tensor([3, 5, 40, 41, 63])
+    shares = counts[some] / counts[some].sum(1, keepdim=True)
+    entries = virtual_heads.follower_entries(model, counts, some)
+    for write, read in PAIRS:
+        table = model.W_E @ model.W_V[0, write] @ model.W_O[0, write] @ model.W_V[1, read] @ model.W_O[1, read]
+        table = (table @ model.W_U)[some]
+        table = table - table.mean(1, keepdim=True)
+        table = table - table.mean(0)
+        torch.testing.assert_close(
+            entries[write, read], (shares * table).sum(1).mean(), check_dtype=False, rtol=1e-4, atol=1e-6
+        )
 
 
 def test_the_trained_model_by_hooks_and_by_groups(two_layer):
@@ -204,7 +333,10 @@ def test_the_trained_model_by_hooks_and_by_groups(two_layer):
 def test_bad_input_gets_one_clear_sentence(model):
     with pytest.raises(ValueError, match="there is no group 'layer 2': the groups are 'direct', 'layer 0', 'layer 1'"):
         terms.measure_sums(model, ROWS, {"too deep": ["direct", "layer 2"]})
-    for measure in (lambda m: terms.measure_sums(m, ROWS, {"0": ["direct"]}), lambda m: terms.virtual_effects(m, ROWS)):
+    for measure in (
+        lambda m: terms.measure_sums(m, ROWS, {"0": ["direct"]}),
+        lambda m: virtual_heads.virtual_effects(m, ROWS),
+    ):
         with pytest.raises(ValueError, match="use a model of 2 layers, not of 3"):
             measure(models.tiny(3))
 

@@ -7,6 +7,7 @@ import torch
 
 from walkthrough import behaviour, interventions, models, paths
 from walkthrough.two_layers import term_importance as terms
+from walkthrough.two_layers import virtual_heads
 
 GROUP = "64 virtual heads, each left out of the full sum and each added to orders 0 and 1: 2 windows of 256 tokens"
 
@@ -27,7 +28,7 @@ def by_runs(model, rows):
     """Two runs for each virtual head, patterns frozen, with hooks that change what one head reads of another."""
     tokens = rows[:, :-1]
     patterns = terms.two_patterns(model, tokens)
-    z, force = terms.virtual_values(model, tokens, patterns), paths.freeze(patterns)
+    z, force = virtual_heads.virtual_values(model, tokens, patterns), paths.freeze(patterns)
     without = lambda read, x: interventions.on_head(model, (1, read), "z", lambda old: old - x)
     all_virtual = [without(read, z[:, read].sum(0)) for read in range(8)]
     run = lambda hooks: behaviour.loss_per_position(
@@ -43,8 +44,10 @@ def by_runs(model, rows):
 
 WAYS = {
     "a run for each": by_runs,
-    "exactly, without runs": lambda model, rows: sum(terms.virtual_effects(model, rows, every=1)),
-    "slopes, and curvature at every 16th token": lambda model, rows: sum(terms.virtual_effects(model, rows, every=16)),
+    "exactly, without runs": lambda model, rows: sum(virtual_heads.virtual_effects(model, rows, every=1)),
+    "slopes, and curvature at every 16th token": lambda model, rows: sum(
+        virtual_heads.virtual_effects(model, rows, every=16)
+    ),
 }
 
 

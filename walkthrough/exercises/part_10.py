@@ -1,116 +1,15 @@
-"""The exercises of notebook 10."""
+"""The exercises of notebook 10: what a term is worth (paths up to an order: `orders`)."""
 
-import itertools
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from walkthrough.exercises.exercise import Exercise
+from walkthrough.exercises.orders import COUNT_MISTAKES, UPTO_MISTAKES, slow_count, slow_upto, stacks
 
-# 10.1 all paths up to an order
-
-
-def stacks() -> list[tuple]:
-    """An order, an embedding, then patterns, W_V, W_O and W_U of a deeper model than those of the course."""
-    cases = []
-    for seed, (order, n_layers, n_heads) in enumerate([(1, 3, 2), (2, 3, 2), (2, 4, 1)]):
-        generator = torch.Generator().manual_seed(seed)
-        draw = lambda *shape, g=generator: torch.randn(*shape, generator=g)
-        future = torch.ones(5, 5).triu(1).bool()
-        patterns = (2 * draw(n_layers, n_heads, 5, 5)).masked_fill(future, -torch.inf).softmax(-1)
-        weights = 0.6 * draw(n_layers, n_heads, 6, 3), 0.6 * draw(n_layers, n_heads, 3, 6), draw(6, 7)
-        cases.append((order, draw(5, 6), patterns, *weights))
-    return cases
-
-
-def summed_paths(wanted, order, embed, patterns, W_V, W_O, W_U) -> Tensor:
-    """Logits of the paths through `wanted(order, layers)`, where `layers` is the rising tuple of a path's layers."""
-    n_layers, n_heads = patterns.shape[:2]
-    total = torch.zeros_like(embed)
-    for length in range(n_layers + 1):
-        for layers in itertools.combinations(range(n_layers), length):
-            for heads in itertools.product(range(n_heads), repeat=length):
-                if wanted(order, layers):
-                    resid = embed
-                    for layer, head in zip(layers, heads):
-                        resid = patterns[layer, head] @ resid @ W_V[layer, head] @ W_O[layer, head]
-                    total = total + resid
-    return total @ W_U
-
-
-def slow_upto(*case) -> Tensor:
-    """Every path by itself, and the sum of those that are short enough."""
-    return summed_paths(lambda order, layers: len(layers) <= order, *case)
-
-
-def round_by_round(order, embed, patterns, W_V, W_O, W_U) -> Tensor:
-    """What comes of letting all heads read the same stream, `order` times: heads also read their own layer."""
-    resid = embed
-    for _ in range(order):
-        every = [p @ resid @ v @ o for p, v, o in zip(patterns.flatten(0, 1), W_V.flatten(0, 1), W_O.flatten(0, 1))]
-        resid = embed + sum(every)
-    return resid @ W_U
-
-
-UPTO_MISTAKES = {
-    "only the paths of exactly this order: add the shorter ones":
-        lambda *case: summed_paths(lambda order, layers: len(layers) == order, *case),
-    "the direct path is missing: order 0 belongs to every sum":
-        lambda *case: summed_paths(lambda order, layers: 0 < len(layers) <= order, *case),
-    "that is the whole model: longer paths are in the sum, because heads read all that earlier layers wrote":
-        lambda *case: summed_paths(lambda order, layers: True, *case),
-    "paths may skip layers: a head reads every earlier layer, not only the one just before":
-        lambda *case: summed_paths(
-            lambda order, layers: len(layers) <= order and all(b == a + 1 for a, b in itertools.pairwise(layers)), *case
-        ),
-    "those are the paths of the first layers only: order counts the heads on a path, not layers":
-        lambda *case: summed_paths(lambda order, layers: all(layer < order for layer in layers), *case),
-    "one order too many: order counts the heads on a path, and the direct path has order 0":
-        lambda *case: summed_paths(lambda order, layers: len(layers) <= order + 1, *case),
-    "one order too few: order counts the heads on a path, and the direct path has order 0":
-        lambda *case: summed_paths(lambda order, layers: len(layers) < order, *case),
-    "heads read their own layer and later ones: a head reads earlier layers only":
-        round_by_round,
-    "layers in reverse: the path meets the first layer first":
-        lambda n, x, a, v, o, u: slow_upto(n, x, a.flip(0), v.flip(0), o.flip(0), u),
-    "patterns are transposed: their rows are queries":
-        lambda n, x, a, v, o, u: slow_upto(n, x, a.mT, v, o, u),
-    "no unembedding: logits are the stream times W_U":
-        lambda n, x, a, v, o, u: slow_upto(n, x, a, v, o, torch.eye(x.shape[-1])),
-}  # fmt: skip
-
-
-# 10.2 how many virtual heads
-
-
-def slow_count(n_layers: int, n_heads: int) -> int:
-    """All paths, each layer giving one of its heads or none, of which those with two heads or more are counted."""
-    choices = itertools.product([None, *range(n_heads)], repeat=n_layers)
-    return sum(sum(head is not None for head in path) >= 2 for path in choices)
-
-
-COUNT_MISTAKES = {
-    "only pairs of heads: in deeper models a path can go through three and more":
-        lambda n, h: math.comb(n, 2) * h**2,
-    "only neighbouring layers: a path may skip layers":
-        lambda n, h: sum((n - length + 1) * h**length for length in range(2, n + 1)),
-    "only pairs in neighbouring layers: a path may skip layers, and go through three heads and more":
-        lambda n, h: (n - 1) * h**2,
-    "only the longest paths: a path may skip layers":
-        lambda n, h: h**n,
-    "that counts the direct path and single heads too: a virtual head has two heads or more":
-        lambda n, h: (h + 1) ** n,
-    "that counts single heads too: a virtual head has two heads or more":
-        lambda n, h: (h + 1) ** n - 1,
-    "that counts the direct path: a virtual head has two heads or more":
-        lambda n, h: (h + 1) ** n - n * h,
-    "any two heads, even of one layer: heads of the same layer do not read each other":
-        lambda n, h: math.comb(n * h, 2),
-}  # fmt: skip
-
-
-# 10.3 alone, and given the others
+# 10.1 alone, and given the others
 
 
 def one_layer_terms() -> list[tuple]:
@@ -130,7 +29,17 @@ def slow_loss(logits: Tensor, targets: Tensor) -> Tensor:
     return torch.tensor(sum(losses) / len(losses))
 
 
-def slow_worths(direct: Tensor, heads: Tensor, targets: Tensor) -> Tensor:
+def minus_probability(logits: Tensor, targets: Tensor) -> Tensor:
+    """What someone puts in place of the loss who counts in probabilities: less is better."""
+    return -torch.tensor([row.softmax(-1)[t] for row, t in zip(logits, targets)]).mean()
+
+
+def minus_log_mean(logits: Tensor, targets: Tensor) -> Tensor:
+    """The logarithm of the mean probability, where the mean of the logarithms was asked."""
+    return -(-minus_probability(logits, targets)).log()
+
+
+def slow_worths(direct: Tensor, heads: Tensor, targets: Tensor, slow_loss: Callable = slow_loss) -> Tensor:
     """Four losses for each head."""
     worths = []
     for head in range(len(heads)):
@@ -151,6 +60,20 @@ WORTH_MISTAKES = {
         lambda d, h, t: slow_worths(d, h, t).flip(1),
     "the sign is flipped: a head that lowers the loss wins, and its worth is positive":
         lambda d, h, t: -slow_worths(d, h, t),
+    "those are differences of probabilities: a loss is minus the logarithm of a probability, in nats":
+        lambda d, h, t: slow_worths(d, h, t, minus_probability),
+    "the probabilities were averaged before the logarithm: take the loss at each position, and then the mean":
+        lambda d, h, t: slow_worths(d, h, t, minus_log_mean),
+    "in bits: take natural logarithms, so that the answer is in nats":
+        lambda d, h, t: slow_worths(d, h, t) / math.log(2),
+    "those are losses with the head: a worth is a difference of two losses":
+        lambda d, h, t: torch.tensor([[slow_loss(d + x, t), slow_loss(d + h.sum(0), t)] for x in h]),
+    "both columns are alone: column 1 is given the others":
+        lambda d, h, t: slow_worths(d, h, t)[:, [0, 0]],
+    "both columns are given the others: column 0 is alone, over the direct path only":
+        lambda d, h, t: slow_worths(d, h, t)[:, [1, 1]],
+    "given the others: the direct path is one of the others, and it is missing":
+        lambda d, h, t: torch.stack([slow_worths(d, h, t)[:, 0], slow_worths(0 * d, h, t)[:, 1]], 1),
     "summed over positions: take their mean":
         lambda d, h, t: slow_worths(d, h, t) * len(t),
     "the direct path is missing from all your sums":
@@ -170,7 +93,72 @@ WORTH_MISTAKES = {
 }  # fmt: skip
 
 
-# 10.4 a difference of differences
+# 10.2 the slope of a term
+
+
+def fading_terms() -> list[tuple]:
+    """Logits, a term large enough for its slope not to be its whole effect, and targets."""
+    cases = []
+    for seed, shape in enumerate([(5, 9), (7, 4)]):
+        generator = torch.Generator().manual_seed(seed)
+        logits, term = torch.randn(2, *shape, generator=generator)
+        cases.append((2 * logits, 2 * term + 0.7, torch.randint(0, shape[1], shape[:1], generator=generator)))
+    return cases
+
+
+def losses_at(logits: Tensor, targets: Tensor) -> Tensor:
+    """The loss at each position, by logarithms and exponentials."""
+    rows = zip(logits.double().tolist(), targets.tolist())
+    losses = [math.log(sum(math.exp(x) for x in row)) - row[t] for row, t in rows]
+    return torch.tensor(losses, dtype=torch.float64)
+
+
+def slow_slope(logits: Tensor, term: Tensor, targets: Tensor) -> Tensor:
+    """A small step forth and one back: the difference of the losses over that of the steps."""
+    step = 1e-4
+    forth, back = (losses_at(logits.double() + sign * step * term.double(), targets) for sign in (1, -1))
+    return (forth - back) / (2 * step)
+
+
+def weighted(weights: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
+    """A slope in which the expected token is made with these weights, of logits and term, instead of probabilities."""
+    return lambda x, d, t: (weights(x, d) * d).sum(-1) - d.gather(1, t[:, None])[:, 0]
+
+
+def at_target(x: Tensor, targets: Tensor) -> Tensor:
+    """The entry of the target at each position."""
+    return x.gather(1, targets[:, None])[:, 0]
+
+
+SLOPE_MISTAKES = {
+    "the sign is flipped: a term that raises the target lowers the loss, so its slope is below zero":
+        lambda x, d, t: -slow_slope(x, d, t),
+    "that is the whole change of the loss: the slope is how fast it begins to change":
+        lambda x, d, t: losses_at(x + d, t) - losses_at(x, t),
+    "that is the curvature, what the slope leaves of the whole change":
+        lambda x, d, t: losses_at(x + d, t) - losses_at(x, t) - slow_slope(x, d, t),
+    "those are the probabilities with the term: take those before it is added":
+        weighted(lambda x, d: (x + d).softmax(-1)),
+    "those are the term's own probabilities: take those of the logits that it is added to":
+        weighted(lambda x, d: d.softmax(-1)),
+    "every token counts the same in your expected token: weight it by the model's probabilities":
+        weighted(lambda x, d: torch.full_like(d, 1 / d.shape[1])),
+    "logits are no weights: turn them into probabilities by a softmax first":
+        weighted(lambda x, d: x),
+    "log-probabilities are no weights: exponentiate them":
+        weighted(lambda x, d: x.log_softmax(-1)),
+    "the softmax ran over positions: it runs over the vocabulary":
+        weighted(lambda x, d: x.softmax(0)),
+    "only the target's part: add what the expected token gets, the mean weighted by probabilities":
+        lambda x, d, t: -at_target(d, t),
+    "only the expected token's part: take away what the target gets":
+        lambda x, d, t: (x.softmax(-1) * d).sum(-1),
+    "that is how fast the target's probability changes: the loss is minus its logarithm":
+        lambda x, d, t: -at_target(x.softmax(-1), t) * slow_slope(x, d, t),
+}  # fmt: skip
+
+
+# 10.5 a difference of differences
 
 
 def four_losses() -> list[tuple]:
@@ -208,6 +196,8 @@ def stderr(x: Tensor) -> Tensor:
 
 
 DIFFERENCE_MISTAKES = {
+    "summed over the tokens of each window: take their mean":
+        lambda a, b, c, d: slow_difference(a, b, c, d) * a.shape[1],
     "tokens taken as independent: first average over each window, then take the error over windows":
         with_error(lambda a, b: stderr((a - b).flatten())),
     "errors of a and b combined as if independent: both saw the same windows, so take differences first":
@@ -230,8 +220,9 @@ DIFFERENCE_MISTAKES = {
 
 
 EXERCISES: dict[str, Exercise] = {
-    "10.1": Exercise(stacks, slow_upto, UPTO_MISTAKES),
-    "10.2": Exercise(lambda: [(2, 8), (3, 4), (4, 3)], slow_count, COUNT_MISTAKES),
-    "10.3": Exercise(one_layer_terms, slow_worths, WORTH_MISTAKES),
-    "10.4": Exercise(four_losses, slow_difference, DIFFERENCE_MISTAKES),
+    "10.1": Exercise(one_layer_terms, slow_worths, WORTH_MISTAKES),
+    "10.2": Exercise(fading_terms, slow_slope, SLOPE_MISTAKES),
+    "10.3": Exercise(stacks, slow_upto, UPTO_MISTAKES),
+    "10.4": Exercise(lambda: [(2, 8), (3, 4), (4, 3), (1, 5), (5, 1)], slow_count, COUNT_MISTAKES),
+    "10.5": Exercise(four_losses, slow_difference, DIFFERENCE_MISTAKES),
 }

@@ -9,6 +9,14 @@ from torch import Tensor
 
 from walkthrough.figures import basics
 
+COLOURS = (
+    "#1b4965",
+    "#e07a1f",
+    "#f2c14e",
+    "#8a8a8a",
+)  # dark blue, orange, yellow, grey: told apart without colour, too
+MARKERS = ("o", "s", "^", "D")
+
 
 def grouped_bars(
     means: Mapping[str, Float[Tensor, " group"]], errors: Mapping[str, Float[Tensor, " group"]],
@@ -19,14 +27,57 @@ def grouped_bars(
     width = 0.8 / len(means)
     for i, (name, heights) in enumerate(means.items()):
         places = [group + width * (i - (len(means) - 1) / 2) for group in range(len(groups))]
-        ax.bar(places, heights.tolist(), width, yerr=errors[name].tolist(), label=name)
+        how = {"color": COLOURS[i % len(COLOURS)], "ecolor": "black", "label": name}
+        ax.bar(places, heights.tolist(), width, yerr=errors[name].tolist(), **how)
     if reported:
         left, right = ([group + side for group in range(len(groups))] for side in (-0.45, 0.45))
-        ax.hlines(reported, left, right, color="black", label="reported for the paper's model")
+        how = {"color": "crimson", "linewidth": 2, "linestyle": "--"}
+        ax.hlines(reported, left, right, label="reported for the paper's model", **how)
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set_xticks(range(len(groups)), groups)
     ax.set(xlabel=x, ylabel=y)
     ax.legend(fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
+    return ax
+
+
+def fade_in(
+    sizes: Float[Tensor, " size"], losses: Float[Tensor, " size"], slope: float, *, ax: Axes | None = None
+) -> Axes:
+    """The loss as a term grows from nothing (0) to what it is (1), and the straight line that starts with its slope.
+
+    Two arrows at size 1: down along the line, the slope; from there up to the curve, the curvature.
+    """
+    ax = ax or plt.subplots(figsize=(6.5, 3.8), layout="constrained")[1]
+    start, end = float(losses[sizes.tolist().index(0)]), float(losses[sizes.tolist().index(1)])
+    ax.plot(sizes, losses, color=COLOURS[0], linewidth=2.5, label="loss")
+    ax.plot(
+        [0, 1], [start, start + slope], "--", color=COLOURS[1], linewidth=2, label="straight line with the slope at 0"
+    )
+    ax.axhline(start, color="grey", linewidth=0.8, linestyle=":")
+    arrow = {"shrinkA": 0, "shrinkB": 0, "linewidth": 2}
+    low = start + slope
+    for text, x, tail, tip, colour in (
+        ("slope", 1.0, start, low, COLOURS[1]),
+        ("curvature", 1.07, low, end, "#08704d"),
+    ):
+        ax.annotate("", (x, tip), (x, tail), arrowprops={**arrow, "arrowstyle": "-|>", "color": colour})
+        ax.text(x + 0.03, (tail + tip) / 2, f"{text} {tip - tail:+.2f}", color=colour, va="center", zorder=5)
+    ax.plot([0, 1], [start, end], "o", color=COLOURS[0])
+    ax.set(xlabel="size of the term (0: absent, 1: as it is)", ylabel="loss (nats)", xlim=(-0.05, float(sizes.max())))
+    ax.legend(fontsize=8, loc="lower left")
+    return ax
+
+
+def fading(
+    sizes: Float[Tensor, " size"], losses: Mapping[str, Float[Tensor, " size"]], *, ax: Axes | None = None
+) -> Axes:
+    """A curve for each group of paths: the loss if that group alone is multiplied by a size; 1 is the model itself."""
+    ax = ax or plt.subplots(figsize=(6.5, 3.8), layout="constrained")[1]
+    for i, (name, values) in enumerate(losses.items()):
+        ax.plot(sizes, values, color=COLOURS[i], marker=MARKERS[i], markersize=5, label=name)
+    ax.axvline(1, color="black", linewidth=0.8, linestyle=":")
+    ax.set(xlabel="size of the group (0: left out, 1: as it is)", ylabel="loss (nats)")
+    ax.legend(fontsize=9)
     return ax
 
 

@@ -4,13 +4,15 @@ One grammar for all: the residual stream is a grey-blue band, where a head looks
 (OV) is green and solid, the direct path is black, a token is a white box, a head is a box with round corners.
 """
 
+from walkthrough.figures.diagrams.mixtures import mixtures
+from walkthrough.figures.diagrams.orders import ordered_runs, two_routes
 from walkthrough.figures.diagrams.paths import freezing, path_expansion
-from walkthrough.figures.diagrams.spaces import subspaces
+from walkthrough.figures.diagrams.spaces import bench, subspaces
 from walkthrough.figures.diagrams.stream import composition, head, residual_stream
 from walkthrough.figures.diagrams.tables import direct_path, kronecker, low_rank
 from walkthrough.figures.diagrams.text import arcs, rotation, tokens_to_logits
 
 __all__ = [
-    "arcs", "composition", "direct_path", "freezing", "head", "kronecker", "low_rank", "path_expansion",
-    "residual_stream", "rotation", "subspaces", "tokens_to_logits",
+    "arcs", "bench", "composition", "direct_path", "freezing", "head", "kronecker", "low_rank", "mixtures", "ordered_runs", "path_expansion",
+    "residual_stream", "rotation", "subspaces", "tokens_to_logits", "two_routes",
 ]  # fmt: skip
