@@ -104,6 +104,42 @@ def wires_unmasked(model, tokens, changed, layer, head):
     return torch.stack([out(y, x, x), out(x, y, x), out(x, x, y)]) - out(x, x, x)
 
 
+def wires_masked_with_zeros(model, tokens, changed, layer, head):
+    x, y = (model.run_with_cache(t)[1]["resid_pre", layer][0] for t in (tokens, changed))
+    W_Q, W_K, W_V, W_O = models.head_weights(model, layer, head)
+    W_pos = model.W_pos[: len(x)]
+
+    def out(a, b, c):
+        scores = (a + W_pos) @ W_Q @ ((b + W_pos) @ W_K).T / model.cfg.d_head**0.5
+        return scores.tril().softmax(-1) @ c @ W_V @ W_O
+
+    return torch.stack([out(y, x, x), out(x, y, x), out(x, x, y)]) - out(x, x, x)
+
+
+def wires_masked_late(model, tokens, changed, layer, head):
+    x, y = (model.run_with_cache(t)[1]["resid_pre", layer][0] for t in (tokens, changed))
+    W_Q, W_K, W_V, W_O = models.head_weights(model, layer, head)
+    W_pos = model.W_pos[: len(x)]
+
+    def out(a, b, c):
+        scores = (a + W_pos) @ W_Q @ ((b + W_pos) @ W_K).T / model.cfg.d_head**0.5
+        return scores.softmax(-1).tril() @ c @ W_V @ W_O
+
+    return torch.stack([out(y, x, x), out(x, y, x), out(x, x, y)]) - out(x, x, x)
+
+
+def wires_over_root_d_model(model, tokens, changed, layer, head):
+    x, y = (model.run_with_cache(t)[1]["resid_pre", layer][0] for t in (tokens, changed))
+    W_Q, W_K, W_V, W_O = models.head_weights(model, layer, head)
+    W_pos = model.W_pos[: len(x)]
+
+    def out(a, b, c):
+        scores = (a + W_pos) @ W_Q @ ((b + W_pos) @ W_K).T / model.cfg.d_model**0.5
+        return scores.masked_fill(torch.ones_like(scores).triu(1) > 0, -torch.inf).softmax(-1) @ c @ W_V @ W_O
+
+    return torch.stack([out(y, x, x), out(x, y, x), out(x, x, y)]) - out(x, x, x)
+
+
 def wires_without_positions(model, tokens, changed, layer, head):
     caches = [model.run_with_cache(t)[1]["resid_pre", layer][0] for t in (tokens, changed)]
     W_Q, W_K, W_V, W_O = models.head_weights(model, layer, head)
@@ -782,6 +818,9 @@ WRONG = {
     "hw2-1": [
         (wires_unscaled, "the 1/√d_head is missing"),
         (wires_unmasked, "no causal mask"),
+        (wires_masked_with_zeros, "the scores of later keys were set to 0"),
+        (wires_masked_late, "later keys were taken out after the softmax"),
+        (wires_over_root_d_model, "your scores are divided by √d_model"),
         (wires_without_positions, "positions forgotten"),
         (wires_with_placed_values, "positions reach the values"),
         (wires_from_embeddings, "your head reads the embeddings"),

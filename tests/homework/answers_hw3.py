@@ -205,6 +205,48 @@ def votes_unmasked(model, tokens, position, answer, rival):
     return torch.cat([direct, scores.softmax(-1)[:, position] * says])
 
 
+def votes_masked_with_zeros(model, tokens, position, answer, rival):
+    placed = model.W_E[tokens] + model.W_pos[: len(tokens)]
+    scores = (placed @ model.W_Q[0]) @ (placed @ model.W_K[0]).mT / model.cfg.d_head**0.5
+    towards = model.W_U[:, answer] - model.W_U[:, rival]
+    direct = torch.zeros(1, len(tokens))
+    direct[0, position] = model.W_E[tokens[position]] @ towards
+    says = model.W_E[tokens] @ model.W_V[0] @ model.W_O[0] @ towards
+    return torch.cat([direct, scores.tril().softmax(-1)[:, position] * says])
+
+
+def votes_masked_late(model, tokens, position, answer, rival):
+    placed = model.W_E[tokens] + model.W_pos[: len(tokens)]
+    scores = (placed @ model.W_Q[0]) @ (placed @ model.W_K[0]).mT / model.cfg.d_head**0.5
+    towards = model.W_U[:, answer] - model.W_U[:, rival]
+    direct = torch.zeros(1, len(tokens))
+    direct[0, position] = model.W_E[tokens[position]] @ towards
+    says = model.W_E[tokens] @ model.W_V[0] @ model.W_O[0] @ towards
+    return torch.cat([direct, scores.softmax(-1).tril()[:, position] * says])
+
+
+def votes_over_root_d_model(model, tokens, position, answer, rival):
+    placed = model.W_E[tokens] + model.W_pos[: len(tokens)]
+    scores = (placed @ model.W_Q[0]) @ (placed @ model.W_K[0]).mT / model.cfg.d_model**0.5
+    towards = model.W_U[:, answer] - model.W_U[:, rival]
+    direct = torch.zeros(1, len(tokens))
+    direct[0, position] = model.W_E[tokens[position]] @ towards
+    says = model.W_E[tokens] @ model.W_V[0] @ model.W_O[0] @ towards
+    return torch.cat(
+        [direct, scores.masked_fill(torch.ones_like(scores).triu(1) > 0, -torch.inf).softmax(-1)[:, position] * says]
+    )
+
+
+def votes_in_probabilities(model, tokens, position, answer, rival):
+    pattern = model.run_with_cache(tokens[None])[1]["pattern", 0][0, :, position]
+    logits = torch.zeros(1 + model.cfg.n_heads, len(tokens), model.cfg.d_vocab)
+    logits[0, position] = model.W_E[tokens[position]] @ model.W_U
+    for head in range(model.cfg.n_heads):
+        logits[1 + head] = pattern[head][:, None] * (model.W_E[tokens] @ model.OV[0, head].AB @ model.W_U)
+    probs = logits.softmax(-1)
+    return probs[..., answer] - probs[..., rival]
+
+
 def votes_tied(model, tokens, position, answer, rival):
     towards = model.W_E[answer] - model.W_E[rival]
     pattern = model.run_with_cache(tokens[None])[1]["pattern", 0][0]
@@ -381,6 +423,15 @@ def best_of_all_outs(model, head, tokens, k):
     value, at = cube.flatten(1).max(1)
     top = value.topk(k).indices
     return torch.stack([tokens[top], tokens[at[top] // ov.shape[1]], at[top] % ov.shape[1]], 1)
+
+
+def best_zero_filled(model, head, tokens, k):
+    qk, ov = circuits.qk_circuit(model, 0, head).AB, circuits.centred(circuits.ov_circuit(model, 0, head)).AB
+    cube = einsum((qk - qk[:, :1]).sigmoid(), ov - ov[0], "d s, s o -> s d o")
+    allowed = torch.isin(torch.arange(len(qk)), tokens)
+    value, at = (cube * allowed[:, None] * allowed)[tokens].flatten(1).max(1)
+    top = value.topk(k).indices
+    return torch.stack([tokens[top], at[top] // ov.shape[1], at[top] % ov.shape[1]], 1)
 
 
 def best_of_whole_cube(model, head, tokens, k):
@@ -637,6 +688,19 @@ def contrast_written_out(A, B):
     return v if v.max() > -v.min() else -v
 
 
+def contrast_by_transposed_product(A, B):
+    """Numpy, in double precision, from what the two factors make of rows."""
+    import numpy
+
+    a, b = A.double().numpy(), B.double().numpy()
+    b = b - b.mean(axis=1, keepdims=True)
+    values, columns = numpy.linalg.eig(a.T @ b.T)
+    best = max((i for i in range(len(values)) if values[i].imag == 0), key=lambda i: values[i].real)
+    mixture = columns[:, best].real @ b
+    mixture /= numpy.sqrt((mixture**2).sum())
+    return mixture if mixture.max() > -mixture.min() else -mixture
+
+
 def contrast_by_inverse(A, B):
     """Eigenvectors from the left are the rows of the inverse of those from the right."""
     B = circuits.centred(circuits.ov_circuit(models.tiny(1), 0, 0).__class__(A, B)).B
@@ -702,6 +766,13 @@ def contrast_of_complex(A, B):
     return v / v.norm() * v[v.abs().argmax()].sign()
 
 
+def contrast_of_centred_columns(A, B):
+    A = A - A.mean(0)
+    values, vectors = torch.linalg.eig((B @ A).T)
+    v = vectors[:, torch.where(values.imag == 0, values.real, -torch.inf).argmax()].real @ B
+    return v / v.norm() * v[v.abs().argmax()].sign()
+
+
 def contrast_symmetric(A, B):
     table = A @ B
     table = table - table.mean(1, keepdim=True)
@@ -755,7 +826,7 @@ RIGHT = {
     "hw3-1": [votes_by_silencing, votes_in_loops, votes_from_values, votes_by_ov_circuit],
     "hw3-2": [best_by_writing_out, best_in_loops, best_with_searches],
     "hw3-3": [forced_by_factors, forced_by_logarithms, forced_by_paths],
-    "hw3-4": [contrast_written_out, contrast_by_inverse, contrast_by_null_space],
+    "hw3-4": [contrast_by_transposed_product, contrast_by_inverse, contrast_by_null_space],
 }
 WRONG = {
     "hw3-1": [
@@ -774,6 +845,10 @@ WRONG = {
         (votes_all_at_the_end, "those are the votes at the last position"),
         (votes_against_the_mean, "set against the mean of all logits"),
         (votes_unmasked, "no causal mask"),
+        (votes_masked_with_zeros, "the scores of later tokens were set to 0"),
+        (votes_masked_late, "later tokens were taken out after the softmax"),
+        (votes_over_root_d_model, "your scores are divided by √d_model"),
+        (votes_in_probabilities, "probabilities of single paths"),
         (votes_tied, "outputs were read off with W_E"),
         (votes_hard_coded, "the same answer for different inputs"),
         (votes_are_tokens, "your function returned one of its inputs"),
@@ -791,6 +866,7 @@ WRONG = {
         (best_keenest, "always the keenest destination"),
         (best_seeing_itself, "the destination looks at itself"),
         (best_of_all_outs, "outs from the whole vocabulary"),
+        (best_zero_filled, "what is not in `tokens` was set to 0"),
         (best_of_whole_cube, "some source stands there twice"),
         (best_places, "those are places in `tokens`"),
         (best_hard_coded, "the same answer for different inputs"),
@@ -815,6 +891,8 @@ WRONG = {
     ],
     "hw3-4": [
         (contrast_uncentred, "the constant in each row was left in"),
+        (contrast_of_centred_columns, "the mean row was taken out"),
+        (contrast_written_out, "your code asked for more memory"),
         (contrast_for_columns, "that eigenvector is for columns"),
         (contrast_from_the_right, "`eig` gives eigenvectors that stand right"),
         (contrast_back_by_A, "A leads back to the wrong side"),

@@ -125,6 +125,19 @@ def chance_excess(model):
     return ((S @ readers).norm(dim=(-2, -1)) / S.norm() / readers.norm(dim=(-2, -1))) ** 2 * model.cfg.d_model - 1
 
 
+def chance_root_excess(model):
+    S = model.OV[0].AB.flatten(0, 1)
+    readers = torch.stack([model.QK[1].AB, model.QK[1].AB.mT, model.OV[1].AB], 1)
+    return (S @ readers).norm(dim=(-2, -1)) / S.norm() / readers.norm(dim=(-2, -1)) * model.cfg.d_model**0.5 - 1
+
+
+def chance_centred(model):
+    S, OV = model.OV[0].AB.flatten(0, 1), model.OV[1].AB
+    S, OV = S - S.mean(-1, keepdim=True), OV - OV.mean(-1, keepdim=True)
+    readers = torch.stack([model.QK[1].AB, model.QK[1].AB.mT, OV], 1)
+    return ((S @ readers).norm(dim=(-2, -1)) / S.norm() / readers.norm(dim=(-2, -1))) ** 2 * model.cfg.d_model
+
+
 def chance_v_transposed(model):
     S = model.OV[0].AB.flatten(0, 1)
     readers = torch.stack([model.QK[1].AB, model.QK[1].AB.mT, model.OV[1].AB.mT], 1)
@@ -474,6 +487,13 @@ def backwards_too_soft(W_E, W_pos, W_U):
     return [(5 * place.roll(-1, 1), place, token, free.T), (5 * W_Q, W_K, free, out.T)]
 
 
+def backwards_very_soft(W_E, W_pos, W_U):
+    n = len(W_E)
+    token, free, out, place = torch.eye(W_E.shape[1]).split((n, n, n, len(W_pos)), dim=1)
+    W_Q, W_K = torch.cat([token, place], 1), torch.cat([token, -place], 1)
+    return [(0.1 * place.roll(-1, 1), place, token, free.T), (0.1 * W_Q, W_K, free, out.T)]
+
+
 def backwards_looks_ahead(W_E, W_pos, W_U):
     n = len(W_E)
     token, free, out, place = torch.eye(W_E.shape[1]).split((n, n, n, len(W_pos)), dim=1)
@@ -742,6 +762,29 @@ def path_one_late(model, tokens, others, length, early, late):
     return torch.stack(rows)
 
 
+def path_in_unit(model, tokens, others, length, early, late, unit):
+    def written(rows):
+        return model.run_with_cache(rows[:, :-1])[1]["z", early[0]][:, :, early[1]] @ model.W_O[early]
+
+    def said(hooks=()):
+        logits = model.run_with_hooks(tokens[:, :-1], fwd_hooks=list(hooks))
+        return unit(logits).gather(-1, tokens[:, 1:, None])[:, length:, 0].mean(1)
+
+    change, costs = written(others) - written(tokens), []
+    for letter, W in (("q", model.W_Q), ("k", model.W_K), ("v", model.W_V)):
+        hook = interventions.on_head(model, late, letter, lambda x, W=W: x + change @ W[late])
+        costs.append(said() - said([hook]))
+    return torch.stack(costs)
+
+
+def path_in_probabilities(*case):
+    return path_in_unit(*case, unit=lambda logits: logits.softmax(-1))
+
+
+def path_in_logits(*case):
+    return path_in_unit(*case, unit=lambda logits: logits)
+
+
 def path_hard_coded(model, tokens, others, length, early, late):
     return torch.tensor([[0.5] * 16, [2.1] * 16, [0.1] * 16])
 
@@ -771,6 +814,8 @@ WRONG = {
         (chance_of_tall, "one factor of your chance"),
         (chance_forgotten, "chance is missing"),
         (chance_excess, "1 was subtracted"),
+        (chance_root_excess, "that is the root, less 1"),
+        (chance_centred, "the rows of W_OV were centred"),
         (chance_v_transposed, "V-composition is read through the transpose"),
         (chance_one_matrix, "W_Q, W_K or W_V alone"),
         (chance_cycled, "a factor walked round the circle"),
@@ -790,7 +835,7 @@ WRONG = {
         (score_spectral, "that is the largest singular value"),
         (score_from_eigenvalues, "a norm comes from singular values"),
         (score_of_two, "only the first two heads"),
-        (score_with_whole_matrices, "your code stopped with RuntimeError"),
+        (score_with_whole_matrices, "your code asked for more memory"),
         (score_hard_coded, "the same answer for different inputs"),
         (score_input, "your function returned one of its inputs"),
     ],
@@ -813,6 +858,7 @@ WRONG = {
         (backwards_sees_itself, "the second head pays"),
         (backwards_copies, "the present token itself is named"),
         (backwards_too_soft, "the right idea, but attention is too soft"),
+        (backwards_very_soft, "the right idea, but attention is too soft:"),
         (backwards_looks_ahead, "W_Q and W_K of the first head are exchanged"),
         (backwards_two_back, "the first head pays"),
         (backwards_into_logits, "the token just before the query wins"),
@@ -837,6 +883,8 @@ WRONG = {
         (path_wrong_sign, "the change has the wrong sign"),
         (path_set, "the whole input was set"),
         (path_hooks_pile_up, "the hooks pile up"),
+        (path_in_probabilities, "probabilities were subtracted"),
+        (path_in_logits, "logits are no nats"),
         (path_hard_coded, "the same answer for different inputs"),
         (path_input, "your function returned one of its inputs"),
     ],

@@ -61,6 +61,16 @@ def odd_logits(model, controls):
     return torch.stack([kl(ours, b) for b in theirs]).min(0).values - torch.stack(apart).max(0).values
 
 
+def odd_centred_logits(model, controls):
+    def kl(a, b):
+        return (a.softmax(-1) * (a - b)).sum(-1)
+
+    tables = [m.W_E @ m.W_U for m in (model, *controls)]
+    ours, *theirs = [table - table.mean(-1, keepdim=True) for table in tables]
+    apart = [kl(a, b) for a in theirs for b in theirs if a is not b]
+    return torch.stack([kl(ours, b) for b in theirs]).min(0).values - torch.stack(apart).max(0).values
+
+
 def odd_wrong_axis(model, controls):
     ours, *theirs = [(m.W_E @ m.W_U).log_softmax(0) for m in (model, *controls)]
     kl = lambda a, b: (a.exp() * (a - b)).sum(-1)
@@ -205,6 +215,19 @@ def worth_sign(model, prompts, without, outs):
     return torch.tensor([[change(hooks, prompts) - change(hooks, without) for hooks in row] for row in every])
 
 
+def worth_centred_logits(model, prompts, without, outs):
+    def says(rows, hooks=()):
+        logits = model.run_with_hooks(rows, fwd_hooks=list(hooks))[:, -1]
+        return (logits - logits.mean(-1, keepdim=True)).gather(1, outs[:, None]).mean()
+
+    table = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    for layer in range(model.cfg.n_layers):
+        for head in range(model.cfg.n_heads):
+            hooks = interventions.ablate(model, [(layer, head)])
+            table[layer, head] = says(prompts) - says(prompts, hooks) - says(without) + says(without, hooks)
+    return table
+
+
 def worth_logits(model, prompts, without, outs):
     def says(rows, hooks=()):
         return model.run_with_hooks(rows, fwd_hooks=list(hooks))[:, -1].gather(1, outs[:, None]).mean()
@@ -337,6 +360,7 @@ RIGHT = {
 WRONG = {
     "hw5-1": [
         (odd_logits, "logits are no log-probabilities"),
+        (odd_centred_logits, "logits above their mean are no log-probabilities"),
         (odd_wrong_axis, "softmax over the wrong axis"),
         (odd_transposed, "rows and columns are exchanged"),
         (odd_cross_entropy, "that is cross-entropy"),
@@ -351,6 +375,7 @@ WRONG = {
         (worth_no_baseline, "the baseline is missing"),
         (worth_sign, "the two sets of prompts are exchanged, or the sign"),
         (worth_logits, "logits are no nats"),
+        (worth_centred_logits, "a logit above the mean over the vocabulary"),
         (worth_all_positions, "not at the last position: all"),
         (worth_wrong_axis, "that deletes a position"),
         (worth_cumulative, "heads were deleted one after the other"),

@@ -55,7 +55,7 @@ def verdict(task: Task, attempt: Any, seed: int, copied: Callable = copy.deepcop
     cases = task.cases(seed)
     answers = answers_to(attempt, cases, copied)
     if isinstance(answers, Verdict):
-        return wrong(answers.sentence, task.see) if answers.mark == WRONG else answers
+        return stopped(task, answers, attempt, cases, copied) if answers.mark == WRONG else answers
     if task.judge is not None:
         complaints = (task.judge(answer, *case) for answer, case in zip(answers, cases))
         found = next((complaint for complaint in complaints if complaint), None)
@@ -73,10 +73,37 @@ def compare(task: Task, answers: list[Tensor], cases: list[tuple]) -> Verdict:
     right = [as_tensor(task.oracle(*case)) for case in cases]
     if all(same(*pair) for pair in zip(answers, right)):
         return Verdict(RIGHT, "right")
+    found = explained(task, answers, cases)
+    return wrong(found.sentence, found.see) if found else wrong(by_form(answers, right, cases), task.see)
+
+
+def explained(task: Task, answers: list[Tensor], cases: list[tuple]) -> Mistake | None:
+    """The misconception that leads to these answers, if the task knows it."""
     for mistake in task.mistakes:
         if all(same(answer, as_tensor(mistake.wrong(*case))) for answer, case in zip(answers, cases)):
-            return wrong(mistake.sentence, mistake.see)
-    return wrong(by_form(answers, right, cases), task.see)
+            return mistake
+    return None
+
+
+def stopped(task: Task, stop: Verdict, attempt: Any, cases: list[tuple], copied: Callable) -> Verdict:
+    """The verdict on an attempt that stopped with an error on some case.
+
+    The last case of a task may be one too large for what the task rules out. Who gets there with a misconception hears
+    of that first.
+    """
+    before = answers_to(attempt, cases[:-1], copied) if len(cases) > 2 and task.oracle else stop
+    if not isinstance(before, Verdict):
+        try:
+            found = explained(task, [as_tensor(answer) for answer in before], cases[:-1])
+        except (TypeError, ValueError, RuntimeError):
+            found = None
+        if found:
+            return wrong(found.sentence, found.see)
+    if "allocate" in stop.sentence:
+        return wrong(
+            "your code asked for more memory than there is: it forms a matrix that the task rules out", task.see
+        )
+    return wrong(stop.sentence, task.see)
 
 
 def by_form(answers: list[Tensor], right: list[Tensor], cases: list[tuple]) -> str:

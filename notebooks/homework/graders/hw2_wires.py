@@ -73,16 +73,19 @@ def patched(model, tokens: Tensor, changed: Tensor, layer: int, head: int) -> Te
 def bent_head(
     model, layer: int, head: int, q: Tensor, k: Tensor, v: Tensor,
     scaled: bool = True, causal: bool = True, axis: int = -1,
-    in_QK: float = 1.0, in_V: float = 0.0, swapped: bool = False, unembedded: bool = True,
+    in_QK: float = 1.0, in_V: float = 0.0, swapped: bool = False, unembedded: bool = True, ahead: float = -math.inf,
+    d_model: bool = False, late_mask: bool = False,
 ) -> Tensor:  # fmt: skip
     """What a head writes when queries, keys and values read three streams, with any of the usual slips."""
     (W_Q, W_K, W_V, W_O), W_pos = models.head_weights(model, layer, head), model.W_pos[: len(q)]
     if swapped:
         W_Q, W_K = W_K, W_Q
-    scores = (q + in_QK * W_pos) @ W_Q @ ((k + in_QK * W_pos) @ W_K).T / (math.sqrt(W_Q.shape[1]) if scaled else 1)
-    if causal:
-        scores = scores + torch.full_like(scores, -math.inf).triu(1)
-    z = scores.softmax(axis) @ (v + in_V * W_pos) @ W_V
+    scale = math.sqrt(W_Q.shape[0] if d_model else W_Q.shape[1]) if scaled else 1
+    scores = (q + in_QK * W_pos) @ W_Q @ ((k + in_QK * W_pos) @ W_K).T / scale
+    if causal and not late_mask:
+        scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), ahead)
+    pattern = scores.softmax(axis).tril() if late_mask else scores.softmax(axis)
+    z = pattern @ (v + in_V * W_pos) @ W_V
     return z @ W_O if unembedded else z
 
 
@@ -126,7 +129,12 @@ def at_the_place(model, tokens: Tensor, changed: Tensor, layer: int, head: int) 
 
 WIRES = (
     Mistake("the 1/√d_head is missing in your scores", STEPS, bent(scaled=False)),
+    Mistake("your scores are divided by √d_model: it is √d_head", STEPS, bent(d_model=True)),
     Mistake("no causal mask: your queries see later keys", STEPS, bent(causal=False)),
+    Mistake("the scores of later keys were set to 0, and a softmax gives a score of 0 its share: they must be −∞", STEPS,
+            bent(ahead=0.0)),
+    Mistake("later keys were taken out after the softmax, so a row no longer sums to 1: mask the scores, with −∞", STEPS,
+            bent(late_mask=True)),
     Mistake("softmax over the wrong axis: a query divides its attention among keys", STEPS, bent(axis=0)),
     Mistake("positions forgotten: what W_Q and W_K read is placed", STEPS, bent(in_QK=0.0)),
     Mistake("positions reach the values: only queries and keys know them", STEPS, bent(in_V=1.0)),

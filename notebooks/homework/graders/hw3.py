@@ -11,10 +11,10 @@ from graders.hw3_models import MAP, PATHS, SAY, STEPS, TABLES, loud, seeds
 from walkthrough.homework.task import Mistake, Task
 
 
-def softmaxed(scores: Tensor, masked: bool = True) -> Tensor:
-    """Patterns from scores, with the mask or without it."""
+def softmaxed(scores: Tensor, masked: bool = True, ahead: float = -math.inf) -> Tensor:
+    """Patterns from scores, with the mask or without it; `ahead` is the score of what is masked."""
     future = torch.ones_like(scores).triu(1).bool() & masked
-    return scores.masked_fill(future, -math.inf).softmax(-1)
+    return scores.masked_fill(future, ahead).softmax(-1)
 
 
 # 1 votes
@@ -72,6 +72,15 @@ def unplaced(x: dict) -> Tensor:
     return softmaxed((x["embed"] @ x["W_Q"]) @ (x["embed"] @ x["W_K"]).mT / x["W_Q"].shape[-1] ** 0.5)
 
 
+def in_probabilities(x: dict) -> Tensor:
+    """Votes as differences of probabilities, each path's logits put through a softmax of their own."""
+    heads = (x["embed"] @ x["OV"] @ x["W_U"].double()) * x["pattern"][:, x["at"], :, None]
+    direct = torch.zeros_like(heads[:1])
+    direct[0, x["at"]] = x["embed"][x["at"]] @ x["W_U"].double()
+    probs = torch.cat([direct, heads]).softmax(-1)
+    return probs[..., x["answer"]] - probs[..., x["rival"]]
+
+
 def against_bos(x: dict) -> dict:
     """Each source's vote less that of `<BOS>`, which gets the whole of its own."""
 
@@ -117,9 +126,17 @@ VOTES = [
         lambda x: {"stream": x["embed"][x["at"]].expand_as(x["embed"])}),
     ("no causal mask: a query does not see later tokens", STEPS,
         lambda x: {"pattern": softmaxed(x["scores"], masked=False)}),
+    ("the scores of later tokens were set to 0, and a softmax gives a score of 0 its share: they must be −∞", STEPS,
+        lambda x: {"pattern": softmaxed(x["scores"], ahead=0.0)}),
+    ("later tokens were taken out after the softmax, so a row no longer sums to 1: mask the scores, with −∞", STEPS,
+        lambda x: {"pattern": softmaxed(x["scores"], masked=False).tril()}),
     ("scores in place of a pattern: where is the softmax?", STEPS, lambda x: {"pattern": x["scores"].tril()}),
     ("your patterns miss the 1/√d_head", STEPS,
         lambda x: {"pattern": softmaxed(x["scores"] * x["W_Q"].shape[-1] ** 0.5)}),
+    ("your scores are divided by √d_model: it is √d_head", STEPS, lambda x: {"pattern": softmaxed(
+        x["scores"] * (x["W_Q"].shape[-1] / x["W_Q"].shape[-2]) ** 0.5)}),
+    ("probabilities of single paths do not add up to anything: votes are in logits, before any softmax", PATHS,
+        lambda x: {"after": lambda votes: in_probabilities(x)}),
     ("your patterns miss the positions: queries and keys read them beside the token", STEPS,
         lambda x: {"pattern": unplaced(x)}),
     ("outputs were read off with W_E: embedding and unembedding are two matrices", MAP,

@@ -5,6 +5,8 @@ from torch import Tensor
 
 from graders.hw3_models import CHANCE, COPYING, seeds
 
+VOCABULARY = 2**19  # its table has a terabyte
+
 
 def head_with(block: Tensor, n: int, seed: int) -> tuple[Tensor, Tensor, float]:
     """Factors of a table [n n] whose rows, once centred, have the eigenvalues of a block; and how skew its axes are."""
@@ -28,9 +30,13 @@ def steady(A: Tensor, B: Tensor) -> bool:
 
 
 def spectra(seed: int) -> list[tuple]:
-    """OV factors whose centred table has real eigenvalues of both signs and a complex pair, and is far from symmetric."""
+    """OV factors whose centred table has real eigenvalues of both signs and a complex pair, and is far from symmetric.
+
+    The last is for a vocabulary whose table no machine can hold, and so enforces that none is written.
+    """
     cases = []
-    sizes = [(14, (1.6, -3.1), (2.1, 1.2)), (17, (2.3, 0.9, -3.9), (2.9, 0.8)), (12, (1.2, 0.5, -3.0), (1.9, 1.5))]
+    sizes = [(14, (1.6, -3.1), (2.1, 1.2)), (17, (2.3, 0.9, -3.9), (2.9, 0.8)), (12, (1.2, 0.5, -3.0), (1.9, 1.5)),
+             (13, (1.4, -2.8), (2.2, 1.1))]  # fmt: skip
     for s, (n, real, (re, im)) in zip(seeds(seed, len(sizes)), sizes):
         block = torch.block_diag(torch.tensor(real).diag(), torch.tensor([[re, im], [-im, re]])).double()
         for attempt in seeds(s, 300):
@@ -41,7 +47,13 @@ def spectra(seed: int) -> list[tuple]:
             if skew < 20 and first > 1.02 * second and all(v.double() @ right < 0 for v in by_chance) and steady(*case):
                 break
         cases.append(tuple(case))
-    return cases
+    return [*cases[:-1], wide(*cases[-1])]
+
+
+def wide(A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
+    """The same head in a vocabulary so large that no table over it can be written out: the other tokens do nothing."""
+    more = VOCABULARY - len(A)
+    return torch.cat([A, torch.zeros(more, A.shape[1])]), torch.cat([B, torch.zeros(len(B), more)], 1)
 
 
 def unit(v: Tensor) -> Tensor:
@@ -55,10 +67,17 @@ def centred_columns(B: Tensor) -> Tensor:
 
 
 def whole_contrast(A: Tensor, B: Tensor) -> Tensor:
-    """From the whole table written out, in double precision: the left eigenvector of its largest real eigenvalue."""
-    values, vectors = torch.linalg.eig((A.double() @ centred_columns(B.double())).T)
+    """From the table written out, in double precision: the left eigenvector of its largest real eigenvalue.
+
+    Rows of zeros add nothing to v · table = λ v: only the tokens that have a row are written out.
+    """
+    A, B = A.double(), centred_columns(B.double())
+    some = A.any(1)
+    values, vectors = torch.linalg.eig((A[some] @ B[:, some]).T)
     real = values.imag.abs() < 1e-7 * values.abs().max()
-    return vectors[:, torch.where(real, values.real, -torch.inf).argmax()].real
+    best = torch.where(real, values.real, -torch.inf).argmax()
+    v = vectors[:, best].real @ A[some] @ B / values[best].real
+    return v / v.norm()
 
 
 def slow_contrast(A: Tensor, B: Tensor) -> Tensor:
@@ -85,23 +104,28 @@ def with_steps(steps: dict):
 
 
 def symmetric(A: Tensor, B: Tensor) -> Tensor:
-    """The highest eigenvector of the table's symmetric part."""
-    table = A.double() @ centred_columns(B.double())
-    return unit(torch.linalg.eigh(table + table.T).eigenvectors[:, -1])
+    """The highest eigenvector of the table's symmetric part, which lies in what its columns and rows span."""
+    A, B = A.double(), centred_columns(B.double())
+    axes = torch.linalg.qr(torch.cat([A, B.T], 1)).Q
+    small = (axes.T @ A) @ (B @ axes)
+    return unit(axes @ torch.linalg.eigh(small + small.T).eigenvectors[:, -1])
 
 
 def singular(side: int):
     """The first singular vector of the table: on the left (0) or the right (2)."""
 
     def wrong(A: Tensor, B: Tensor) -> Tensor:
-        U, _, Vh = torch.linalg.svd(A.double() @ centred_columns(B.double()))
-        return unit(U[:, 0] if side == 0 else Vh[0])
+        left, right = torch.linalg.qr(A.double()), torch.linalg.qr(centred_columns(B.double()).T)
+        U, _, Vh = torch.linalg.svd(left.R @ right.R.T)
+        return unit(left.Q @ U[:, 0] if side == 0 else right.Q @ Vh[0])
 
     return wrong
 
 
 CONTRAST = [
     ("the constant in each row was left in, and a softmax ignores it", CHANCE, dict(centre=False)),
+    ("the mean row was taken out, not the mean of each row: softmax ignores a constant along a row", CHANCE,
+        lambda A, B: contrast((A - A.mean(0)).double(), B.double(), centre=False)),
     ("that eigenvector is for columns: our mixtures are rows and stand left of the table", COPYING,
         dict(turn=lambda M: M, back=lambda y, A, B: A @ y)),
     ("`eig` gives eigenvectors that stand right of a matrix: the small one was to be taken from the left", COPYING,

@@ -142,6 +142,21 @@ def best_of_all(raises: Tensor, tokens: Tensor, k: int) -> Tensor:
     return tokens[torch.stack(torch.unravel_index(among.flatten().topk(k).indices, among.shape), 1)]
 
 
+def zero_filled(raises: Tensor, tokens: Tensor, k: int) -> Tensor:
+    """The best triples where destinations and outs that are not in `tokens` count as 0."""
+    table = torch.zeros_like(raises)
+    rows, columns = torch.meshgrid(tokens, tokens, indexing="ij")
+    table[:, rows, columns] = raises[:, rows, columns]
+    return best_anywhere(table, tokens, k)
+
+
+def best_anywhere(raises: Tensor, tokens: Tensor, k: int) -> Tensor:
+    """The best triples of these sources, destinations and outs being taken from the whole vocabulary."""
+    value, place = raises[tokens].flatten(1).max(1)
+    top, size = value.topk(k).indices, raises.shape[2]
+    return torch.stack([tokens[top], place[top] // size, place[top] % size], 1)
+
+
 def places(triples: Tensor, tokens: Tensor) -> Tensor:
     """Where in `tokens` each id stands."""
     return (triples[..., None] == tokens).int().argmax(-1)
@@ -180,6 +195,8 @@ TOP = [
         other_best(lambda x: {"best": lambda raises, tokens, k: best_by(x["looks"][tokens].amax(0), raises, tokens, k)})),
     ("ranked by what is moved alone: the raise also depends on the attention", SAY,
         other_best(lambda x: {"best": lambda raises, tokens, k: best_by(x["moved"][:, tokens].amax(1), raises, tokens, k)})),
+    ("what is not in `tokens` was set to 0, and 0 wins where all that is allowed is negative: set it to −∞", TABLES,
+        other_best(lambda x: {"best": zero_filled})),
     ("some source stands there twice: one triple for each source was asked", TABLES,
         other_best(lambda x: {"best": best_of_all})),
     ("an out may be the source itself: that is a head that copies", TABLES, other_best(never(0, 2))),

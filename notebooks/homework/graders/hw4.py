@@ -68,6 +68,15 @@ def added(model) -> Tensor:
     return size(total @ reads) / size(total) / size(reads) * model.cfg.d_model
 
 
+def with_centred_rows(model) -> Tensor:
+    """Every W_OV with the mean of each row taken out, as one does with a table whose columns go through a softmax."""
+    centred = [OV - OV.mean(-1, keepdim=True) for OV in (model.OV[0].AB, model.OV[1].AB)]
+    stack, QK = centred[0].flatten(0, 1), model.QK[1].AB
+    reads = torch.stack([QK, QK.mT, centred[1]], 1)
+    size = lambda x: x.square().sum((-2, -1))
+    return size(stack @ reads) / size(stack) / size(reads) * model.cfg.d_model
+
+
 def averaged(model, power: float) -> Tensor:
     """The mean over writers of the scores to a power, each writer counting the same, over the power of chance."""
     products, writes, reads = squares(model)
@@ -99,6 +108,10 @@ CHANCE_MISTAKES = (
     Mistake("chance is missing: the squared score itself was returned", SCORES, of_stack),
     Mistake("1 was subtracted: a multiple of chance was asked, not what exceeds it", SCORES,
             lambda m: of_stack(m) * m.cfg.d_model - 1),
+    Mistake("that is the root, less 1: the squared score was asked, as a multiple of chance", SCORES,
+            lambda m: (of_stack(m) * m.cfg.d_model).sqrt() - 1),
+    Mistake("the rows of W_OV were centred: that is for tables whose columns are tokens, where a softmax follows", SCORES,
+            with_centred_rows),
     Mistake("V-composition is read through the transpose of the later W_OV: its W_V reads, and stands on the left", SCORES,
             lambda m: torch.cat([of_stack(m)[:, :2], of_stack(m, product=lambda A, B: A @ B.mT)[:, 2:]], 1)
             * m.cfg.d_model),

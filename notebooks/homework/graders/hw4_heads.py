@@ -170,7 +170,7 @@ def reads_backwards(answer, *bench: Tensor) -> str | None:
     if seen["worst"] > 0.99:
         return None
     (q, k, v, o), second = heads
-    if look([(100 * W[0], *W[1:]) for W in heads])["worst"] > 0.99:
+    if look([(10_000 * W[0], *W[1:]) for W in heads])["worst"] > 0.99:
         return "the right idea, but attention is too soft: remember that scores are divided by √d_head"
     if look([(k, q, v, o), second])["worst"] > 0.99:
         return (

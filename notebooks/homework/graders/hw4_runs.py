@@ -1,5 +1,7 @@
 """Task 5 of homework 4: runs with one path changed."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -25,6 +27,11 @@ def two_layers(seed: int, d_model: int, n_heads: int):
     return models.bridge(model, name="tiny")
 
 
+def raw(x: Tensor) -> Tensor:
+    """The number as it is: what stands for `unit` where nothing is normalised."""
+    return x
+
+
 # hw4-5 what one head loses when one of its inputs hears of another prompt
 
 
@@ -42,6 +49,7 @@ def costs(
     model, tokens: Tensor, others: Tensor, length: int, early: tuple, late: tuple, *,
     add: float = 1.0, take: float = 1.0, readers: slice | None = None, frozen: bool = False, whole: bool = False,
     letters: str = "qkv", which: slice | None = None, through: str = "qkv", put: bool = False, gather: bool = False,
+    unit: Callable = torch.log,
 ) -> Tensor:  # fmt: skip
     """What it costs [input prompt]: the part that the early head wrote is taken from, and another's added to, q, k, v."""
     name = "blocks.0.attn.hook_z"
@@ -54,7 +62,8 @@ def costs(
     def loss(hooks: list) -> Tensor:
         """Of the copies after the first, or of other positions."""
         logits = model.run_with_hooks(tokens[:, :-1], fwd_hooks=hooks)
-        return behaviour.loss_per_position(logits, tokens)[:, which or slice(length, None)].mean(1)
+        said = (logits if unit is raw else unit(logits.softmax(-1))).gather(-1, tokens[:, 1:, None])[..., 0]
+        return -said[:, which or slice(length, None)].mean(1)
 
     def patched(letter: str) -> tuple:
         """The hook that changes one input."""
@@ -115,6 +124,10 @@ COST_MISTAKES = (
             lambda *case: costs(*case, which=slice(-case[3], None))),
     Mistake("that is the loss itself: its rise over the untouched run was asked", BROKEN,
             lambda *case: costs(*case) + behaviour.copy_loss(case[0], case[1], case[3])),
+    Mistake("probabilities were subtracted: a loss in nats is made of logarithms", BEHAVIOUR,
+            lambda *case: costs(*case, unit=torch.clone)),
+    Mistake("logits are no nats: a change may move all logits alike", BEHAVIOUR,
+            lambda *case: costs(*case, unit=raw)),
     Mistake("the sign is flipped: a loss that rises counts as positive", BROKEN, lambda *case: -costs(*case)),
     Mistake("averaged over prompts: give each its own number", BROKEN, lambda *case: costs(*case).mean(1)),
     Mistake("summed over positions, where their mean was asked", BROKEN,

@@ -89,6 +89,9 @@ MEAN, FIRST = (lambda x, _: x.mean(0)), (lambda x, _: x[0])
 ODD_MISTAKES = (
     Mistake("logits are no log-probabilities: normalise each row first", GOOD,
             lambda m, c: oddness(m, c, LOGITS, lambda a, b: (a.softmax(-1) * (a - b)).sum(-1))),
+    Mistake("logits above their mean are no log-probabilities: a row must be normalised, not only centred", GOOD,
+            lambda m, c: oddness(m, c, lambda x: LOGITS(x) - LOGITS(x).mean(-1, keepdim=True),
+                                 lambda a, b: (a.softmax(-1) * (a - b)).sum(-1))),
     Mistake("softmax over the wrong axis: what follows one token is one row", DIRECT,
             lambda m, c: oddness(m, c, lambda x: LOGITS(x).log_softmax(0))),
     Mistake("rows and columns are exchanged: the present token is on the left side, in our rows", DIRECT,
@@ -210,6 +213,8 @@ WORTH_MISTAKES = (
     Mistake("the baseline was added: take it away", EFFECT, lambda m, p, w, o: worth(m, p, w, o, both=(1, 1))),
     Mistake("logits are no nats: a deletion may move all logits alike", BREAKS,
             lambda m, p, w, o: worth(m, p, w, o, lambda x, o: x[:, -1][range(len(o)), o])),
+    Mistake("a logit above the mean over the vocabulary is no log-probability: put a softmax over the whole row", BREAKS,
+            lambda m, p, w, o: worth(m, p, w, o, lambda x, o: (x[:, -1] - x[:, -1].mean(-1, keepdim=True))[range(len(o)), o])),
     Mistake("probabilities were subtracted: nats are differences of logarithms", BREAKS,
             lambda m, p, w, o: worth(m, p, w, o, lambda x, o: nats(x, o).exp())),
     Mistake("the logarithm of a mean is not the mean of logarithms: each prompt has its own cost", BREAKS,
