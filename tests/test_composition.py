@@ -139,7 +139,7 @@ def test_the_k_composed_circuit_is_a_term_of_the_scores(model):
 
 
 def test_kinds_and_layers_that_do_not_exist_are_refused(model):
-    with pytest.raises(ValueError, match="there is no 'O'-composition: a head reads what others wrote as Q, K or V"):
+    with pytest.raises(ValueError, match="there is no 'O'-composition: heads read what others wrote as Q, K, V"):
         composition.composition_scores(model, "O")
     with pytest.raises(ValueError, match="the first head must be in an earlier layer"):
         composition.composition_scores(model, "K", (1, 0))
@@ -178,13 +178,71 @@ def test_named_heads_are_bold_and_no_others(draw):
     assert [label.get_text() for label in labels if label.get_fontweight() == "bold"] == ["1:0", "1:2"]
 
 
-def test_stacked_parts_add_up_above_and_below_the_axis():
-    shares = torch.tensor([[1.0, 2.0, -3.0], [-1.0, -1.0, 0.5]])
-    ax = figures.composition.stacked(shares, ["a", "b"], ["x", "y", "z"], label="score")
-    spans = [(bar.get_y(), bar.get_y() + bar.get_height()) for bar in ax.patches]
-    assert spans == [(0, 1), (0, -1), (1, 3), (-1, -2), (0, -3), (0, 0.5)]
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["x", "y", "z"]
-    assert ax.get_ylabel() == "score"
+def test_a_key_says_how_thick_the_line_of_a_value_is():
+    ax = figures.composition.thickness(
+        figures.composition.wires(torch.eye(2), limit=2.0), [2.0, 0.5], limit=2.0, label="x"
+    )
+    (legend,) = ax.figure.legends
+    assert [line.get_linewidth() for line in legend.get_lines()] == [8.0, 2.0]
+    assert [text.get_text() for text in legend.get_texts()] == ["2", "0.5"]
+    assert legend.get_title().get_text() == "x"
+
+
+def test_grouped_bars_stand_side_by_side_with_their_spreads():
+    means, spreads = torch.tensor([[1.0, -3.0], [2.0, 0.5]]), torch.tensor([[0.1, 0.2], [0.3, 0.4]])
+    ax = figures.composition.grouped(means, spreads, ["a", "b"], ["x", "y"], label="score")
+    assert [bar.get_height() for bar in ax.patches] == [1.0, 2.0, -3.0, 0.5]
+    centres = [bar.get_x() + bar.get_width() / 2 for bar in ax.patches]
+    assert centres == pytest.approx([-0.2, 0.8, 0.2, 1.2])
+    ends = [line.get_segments()[1][:, 1].tolist() for line in ax.collections]
+    assert ends == [pytest.approx([1.7, 2.3]), pytest.approx([0.1, 0.9])]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["x", "y"]
+
+
+def test_each_component_has_its_dot():
+    sizes, scores = {"0:1": torch.tensor([4.0, 1.0])}, {"0:1": torch.tensor([0.5, 2.0])}
+    ax = figures.composition.components(sizes, scores, band=(0.8, 1.2))
+    (dots,) = ax.collections
+    assert dots.get_offsets().tolist() == [[1.0, 0.5], [0.25, 2.0]]
+    (band,) = ax.patches
+    assert (band.get_y(), band.get_y() + band.get_height()) == pytest.approx((0.8, 1.2))
+
+
+@pytest.mark.parametrize("kind", ["Q", "K", "V"])
+def test_the_score_of_a_head_is_the_weighted_mean_of_those_of_its_components(model, kind):
+    W_QK, W_OV = model.QK[1, 2].AB, model.OV[0, 1].AB
+    reads = {"Q": W_QK, "K": W_QK.T, "V": model.OV[1, 2].AB}[kind]
+    sizes, scores = composition.component_scores(W_OV, reads, model.cfg.d_head)
+    assert sizes.shape == scores.shape == (model.cfg.d_head,)
+    whole = ((sizes * scores).square().sum() / sizes.square().sum()).sqrt()
+    torch.testing.assert_close(whole, composition.composition_scores(model, kind)[1, 2])
+    U, S, V = torch.linalg.svd(W_OV)  # one component at a time, as a head of its own
+    for i in (0, 3):
+        alone = S[i] * torch.outer(U[:, i], V[i])
+        torch.testing.assert_close(scores[i], (alone @ reads).norm() / alone.norm() / reads.norm())
+
+
+def test_advantage_query_by_query():
+    tokens = behaviour.repeated_tokens(50, length=4, times=2, batch=3, seed=0)
+    scores = torch.randn(3, 9, 9, generator=torch.Generator().manual_seed(0))
+    found = []
+    for row, table in zip(tokens.tolist(), scores):
+        over = []
+        for query in range(5, 9):
+            right = row.index(row[query], 1, query) + 1
+            over.append(table[query, right] - sum(table[query, : query + 1]) / (query + 1))
+        found.append(sum(over) / 4)
+    torch.testing.assert_close(composition.advantage(scores, 4), torch.stack(found))
+
+
+def test_groups_add_up_to_the_scores(model):
+    tokens = torch.tensor([[0, 5, 9, 5, 33]])
+    terms = paths.attention_score_terms(model, tokens, 1, 3)
+    groups = composition.by_group(terms)
+    assert sorted(groups) == sorted(["Id ⊗ Id", "A ⊗ Id", "Id ⊗ A", "A ⊗ A"])
+    torch.testing.assert_close(sum(groups.values()), sum(terms.values()))
+    only = [terms[part, f"0:{head}"] for part in ("tokens", "positions") for head in range(4)]
+    torch.testing.assert_close(groups["Id ⊗ A"], sum(only))
 
 
 def test_each_pair_has_its_dot_and_the_ring_of_chance_and_some_have_names():

@@ -6,12 +6,16 @@ import torch
 from torch import Tensor
 
 from walkthrough.exercises.exercise import Exercise
-
-
-def noise(seed: int, *shapes: tuple[int, ...]) -> list[Tensor]:
-    """Random tensors of these shapes."""
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(shape, generator=generator) for shape in shapes]
+from walkthrough.exercises.limits import WIDE, small_only, wide
+from walkthrough.exercises.reading import (
+    EXCESS_MISTAKES,
+    SCORE_MISTAKES,
+    models_and_kinds,
+    noise,
+    pairs_of_matrices,
+    slow_excess,
+    slow_scores,
+)
 
 
 def causal_patterns(seed: int, *shape: int) -> Tensor:
@@ -20,74 +24,14 @@ def causal_patterns(seed: int, *shape: int) -> Tensor:
     return scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -math.inf).softmax(-1)
 
 
-# 7.1 Q- and K-composition over the baseline, in the paper's convention
-
-
-def pairs_of_matrices() -> list[tuple[Tensor, Tensor]]:
-    """The paper's W_OV of an earlier head and W_QK of a later one: they act on columns, and are of low rank."""
-    cases = []
-    for seed, (d_model, d_head) in enumerate([(9, 3), (16, 2), (7, 4)]):
-        W_Q, W_K, W_V, W_O = noise(seed, (d_head, d_model), (d_head, d_model), (d_head, d_model), (d_model, d_head))
-        cases.append((W_O @ W_V, W_Q.T @ W_K))
-    return cases
-
-
-def slow_norm(matrix: Tensor) -> float:
-    """The Frobenius norm, entry by entry."""
-    return math.sqrt(sum(float(entry) ** 2 for entry in matrix.flatten()))
-
-
-def slow_excess(W_OV: Tensor, W_QK: Tensor) -> list[float]:
-    """Q, then K: the norm of each product, over both norms, minus the baseline."""
-    whole = slow_norm(W_OV) * slow_norm(W_QK)
-    return [slow_norm(side @ W_OV) / whole - 1 / math.sqrt(len(W_OV)) for side in (W_QK.T, W_QK)]
-
-
-def scaled(products: list[Tensor], W_OV: Tensor, W_QK: Tensor, baseline: float | None = None) -> list[Tensor]:
-    """Composition scores of any two products, minus a baseline (1/√d_model unless another is given)."""
-    baseline = len(W_OV) ** -0.5 if baseline is None else baseline
-    return [product.norm() / (W_OV.norm() * W_QK.norm()) - baseline for product in products]
-
-
-def spectral(matrix: Tensor) -> Tensor:
-    """The largest singular value."""
-    return torch.linalg.matrix_norm(matrix, 2)
-
-
-EXCESS_MISTAKES = {
-    "Q and K are swapped: Q-composition is ‖W_QKᵀ W_OV‖, for the query is the left side of W_QK":
-        lambda ov, qk: scaled([qk @ ov, qk.T @ ov], ov, qk),
-    "W_OV is transposed: the paper's matrices act on columns, so W_OV is already the right way round":
-        lambda ov, qk: scaled([qk.T @ ov.T, qk @ ov.T], ov, qk),
-    "the factors are in the wrong order: ‖W_OV W_QK‖ is not ‖W_QK W_OV‖, though their traces agree":
-        lambda ov, qk: scaled([ov @ qk.T, ov @ qk], ov, qk),
-    "divided by the norm of W_OV only: the norm of W_QK belongs there too":
-        lambda ov, qk: [(side @ ov).norm() / ov.norm() - len(ov) ** -0.5 for side in (qk.T, qk)],
-    "divided by the norm of W_QK only: the norm of W_OV belongs there too":
-        lambda ov, qk: [(side @ ov).norm() / qk.norm() - len(ov) ** -0.5 for side in (qk.T, qk)],
-    "not divided by anything: a head with larger weights would seem to compose more":
-        lambda ov, qk: [(side @ ov).norm() - len(ov) ** -0.5 for side in (qk.T, qk)],
-    "the baseline is missing: subtract 1/√d_model":
-        lambda ov, qk: scaled([qk.T @ ov, qk @ ov], ov, qk, 0.0),
-    "the baseline is 1/√d_model, not 1/√d_head: the rank plays no part":
-        lambda ov, qk: scaled([qk.T @ ov, qk @ ov], ov, qk, torch.linalg.matrix_rank(ov).item() ** -0.5),
-    "the baseline is 1/√d_model: its square root is missing":
-        lambda ov, qk: scaled([qk.T @ ov, qk @ ov], ov, qk, 1 / len(ov)),
-    "that is the spectral norm, the largest singular value: the Frobenius norm adds up all their squares":
-        lambda ov, qk: [spectral(x @ ov) / (spectral(x) * spectral(ov)) - len(ov) ** -0.5 for x in (qk.T, qk)],
-    "squared norms: the score is made of the norms themselves":
-        lambda ov, qk: [((x @ ov).norm() / (x.norm() * ov.norm())) ** 2 - len(ov) ** -0.5 for x in (qk.T, qk)],
-}  # fmt: skip
-
-
-# 7.2 the norm of a product of low rank, through small matrices
+# 7.3 the norm of a product of low rank, through small matrices
 
 
 def four_factors() -> list[tuple[Tensor, ...]]:
     """W_V and W_O of an earlier head, W_K and W_Q of a later one, as TransformerLens has them."""
     return [
         tuple(noise(seed, (d_model, d_head), (d_head, d_model), (d_model, d_head), (d_model, d_head)))
-        for seed, (d_model, d_head) in enumerate([(8, 3), (11, 2), (300, 4)])
+        for seed, (d_model, d_head) in enumerate([(8, 3), (11, 2), (30, 4)])
     ]
 
 
@@ -120,9 +64,11 @@ NORM_MISTAKES = {
     "W_Q and W_K are swapped: this is Q-composition, K-composition lets the key read what was written":
         lambda v, o, k, q: squared_norm(v, o, q, k).sqrt(),
 }  # fmt: skip
+TOO_LARGE = "right, but a d_model × d_model matrix was formed on the way: multiply so that each product has d_head rows or columns"
+NO_TABLE = small_only(TOO_LARGE, wide(WIDE, 1), wide(1, WIDE), wide(WIDE, 1), wide(WIDE, 1))
 
 
-# 7.3 the K-composed term of a score, on a prompt
+# 7.4 the K-composed term of a score, on a prompt
 
 
 def prompts() -> list[tuple[Tensor, ...]]:
@@ -151,6 +97,11 @@ def k_term(embed: Tensor, A: Tensor, W_V: Tensor, W_O: Tensor, W_Q: Tensor, W_K:
     return (embed @ W_Q) @ (A @ embed @ W_V @ W_O @ W_K).T / math.sqrt(W_Q.shape[1])
 
 
+def masked(scores: Tensor, value: float) -> Tensor:
+    """Scores with this value at all later keys."""
+    return scores.masked_fill(torch.ones_like(scores).triu(1).bool(), value)
+
+
 K_TERM_MISTAKES = {
     "the pattern is transposed: row `key` of A says where the key's position looked":
         lambda x, a, v, o, q, k: k_term(x, a.T, v, o, q, k),
@@ -174,12 +125,20 @@ K_TERM_MISTAKES = {
         lambda x, a, v, o, q, k: a @ k_term(x, a, v, o, v @ o @ q, k),
     "the key reads its own token as well: only what the earlier head brought was asked":
         lambda x, a, v, o, q, k: k_term(x, a, v, o, q, k) + (x @ q) @ (x @ k).T / math.sqrt(q.shape[1]),
+    "masked: the term of every query and key is asked, before the mask":
+        lambda x, a, v, o, q, k: masked(k_term(x, a, v, o, q, k), -math.inf),
+    "the later keys were set to zero: the term of every query and key is asked, before the mask":
+        lambda x, a, v, o, q, k: k_term(x, a, v, o, q, k).tril(),
+    "that is a pattern: the softmax comes after all terms are added up":
+        lambda x, a, v, o, q, k: masked(k_term(x, a, v, o, q, k), -math.inf).softmax(-1),
+    "that is a softmax of the term: the softmax comes after all terms are added up":
+        lambda x, a, v, o, q, k: k_term(x, a, v, o, q, k).softmax(-1),
     "off by one: did you count <BOS>? It is a key like any other":
         lambda x, a, v, o, q, k: k_term(x, a, v, o, q, k).roll(-1, 1),
 }  # fmt: skip
 
 
-# 7.4 a virtual head of any length
+# 7.5 a virtual head of any length
 
 
 def chains() -> list[tuple[Tensor, ...]]:
@@ -231,8 +190,9 @@ CHAIN_MISTAKES = {
 
 
 EXERCISES: dict[str, Exercise] = {
-    "7.1": Exercise(pairs_of_matrices, slow_excess, EXCESS_MISTAKES),
-    "7.2": Exercise(four_factors, slow_product_norm, NORM_MISTAKES),
-    "7.3": Exercise(prompts, slow_k_term, K_TERM_MISTAKES),
-    "7.4": Exercise(chains, slow_chain, CHAIN_MISTAKES),
+    "7.1": Exercise(models_and_kinds, slow_scores, SCORE_MISTAKES),
+    "7.2": Exercise(pairs_of_matrices, slow_excess, EXCESS_MISTAKES),
+    "7.3": Exercise(four_factors, slow_product_norm, NORM_MISTAKES, limit=NO_TABLE),
+    "7.4": Exercise(prompts, slow_k_term, K_TERM_MISTAKES),
+    "7.5": Exercise(chains, slow_chain, CHAIN_MISTAKES),
 }

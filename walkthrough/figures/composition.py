@@ -5,7 +5,10 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from torch import Tensor
+
+from walkthrough.figures.basics import head_pairs, label_tokens
 
 
 def wires(
@@ -24,9 +27,22 @@ def wires(
             ax.annotate(f"{layer}:{head}", place, ha="center", va="bottom" if height else "top", fontsize=8)
     for write, read in (values > limit / 50).nonzero().tolist():
         ends = write / max(values.shape[0] - 1, 1), read / max(values.shape[1] - 1, 1)
-        ax.plot(ends, (0, 1), color=colour, alpha=0.7, linewidth=max(0.8, 8 * float(values[write, read]) / limit))
+        ax.plot(ends, (0, 1), color=colour, alpha=0.7, linewidth=width(float(values[write, read]), limit))
     ax.set(xticks=[], yticks=[], xlim=(-0.1, 1.1), ylim=(-0.25, 1.25))
     ax.spines[:].set_visible(False)
+    return ax
+
+
+def width(value: float, limit: float) -> float:
+    """How many points wide the line of a value is, if that of `limit` is eight points wide."""
+    return max(0.8, 8 * value / limit)
+
+
+def thickness(ax: Axes, values: Sequence[float], *, limit: float, label: str, colour: str = "tab:red") -> Axes:
+    """Say under a picture of wires how thick the line of some values is; `label` says what they are."""
+    samples = [Line2D([], [], color=colour, alpha=0.7, linewidth=width(value, limit)) for value in values]
+    names = [f"{value:g}" for value in values]
+    ax.figure.legend(samples, names, title=label, loc="outside lower center", ncols=len(values), fontsize=8)
     return ax
 
 
@@ -38,20 +54,39 @@ def bold(ax: Axes, names: Sequence[str]) -> Axes:
     return ax
 
 
-def stacked(
-    shares: Float[Tensor, "bar part"], bars: Sequence[str], parts: Sequence[str], *, label: str, ax: Axes | None = None
-) -> Axes:
-    """Bars cut into parts, one colour for each part; a part below zero hangs below the axis."""
-    ax = ax or plt.subplots(figsize=(9, 3.2), layout="constrained")[1]
-    up, down = [0.0] * len(bars), [0.0] * len(bars)
-    for name, values, colour in zip(parts, shares.T.tolist(), ("lightgrey", "tab:blue", "tab:red", "tab:purple")):
-        bottom = [high if value >= 0 else low for value, high, low in zip(values, up, down)]
-        ax.bar(range(len(bars)), values, bottom=bottom, color=colour, label=name)
-        up, down = [u + max(v, 0) for u, v in zip(up, values)], [d + min(v, 0) for d, v in zip(down, values)]
+def grouped(
+    means: Float[Tensor, "group part"], spreads: Float[Tensor, "group part"], groups: Sequence[str],
+    parts: Sequence[str], *, label: str, ax: Axes | None = None,
+) -> Axes:  # fmt: skip
+    """A group of bars side by side, one for each part; the thin black line on each is its spread to both sides."""
+    ax = ax or plt.subplots(figsize=(9, 3.4), layout="constrained")[1]
+    each = 0.8 / len(parts)
+    for i, (name, colour) in enumerate(zip(parts, ("lightgrey", "tab:blue", "tab:orange", "tab:purple"))):
+        places = [group - 0.4 + each * (i + 0.5) for group in range(len(groups))]
+        ax.bar(places, means[:, i].tolist(), each, yerr=spreads[:, i].tolist(), color=colour, label=name, capsize=2)
     ax.axhline(0, color="black", linewidth=0.8)
-    ax.set_xticks(range(len(bars)), bars, fontsize=8)
+    ax.set_xticks(range(len(groups)), groups, fontsize=9)
     ax.set_ylabel(label)
-    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    ax.legend(fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
+    return ax
+
+
+def components(
+    sizes: Mapping[str, Float[Tensor, " component"]], scores: Mapping[str, Float[Tensor, " component"]], *,
+    band: tuple[float, float], ax: Axes | None = None,
+) -> Axes:  # fmt: skip
+    """A dot for each component of what some heads write: how large it is, and how much of it is read.
+
+    Sizes are in multiples of the head's largest, scores in multiples of chance; the grey band is where random
+    directions fall.
+    """
+    ax = ax or plt.subplots(figsize=(4, 3.4), layout="constrained")[1]
+    ax.axhspan(*band, color="gainsboro", label="random directions, 95 %")
+    ax.axhline(1, color="grey", linewidth=0.8)
+    for name, colour, marker in zip(sizes, ("tab:blue", "tab:orange"), ("o", "^")):
+        ax.scatter(sizes[name] / sizes[name].max(), scores[name], s=16, color=colour, marker=marker, label=name)
+    ax.set(xlabel="size of the component / largest", ylabel="score / chance", xlim=(0, 1.05), ylim=(0, None))
+    ax.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2))
     return ax
 
 
@@ -75,3 +110,74 @@ def against_chance(
     ax.set(xlabel=x, ylabel=y, ylim=(0, None))
     ax.legend(loc="upper right")
     return ax
+
+
+def three_kinds(
+    scores: Mapping[str, Float[Tensor, "write read"]], baseline: float, within: Mapping[str, tuple[float, float]], *,
+    bold_names: Sequence[str],
+) -> list[Axes]:  # fmt: skip
+    """Maps of composition scores minus chance for Q, K and V, all to one scale; a dot where random pairs lie."""
+    fig = plt.figure(figsize=(10, 3.7), layout="constrained")
+    axes = list(fig.subplots(1, len(scores)))
+    limit = max(float((each - baseline).abs().max()) for each in scores.values())
+    for ax, (kind, each) in zip(axes, scores.items()):
+        head_pairs(each - baseline, limit=limit, within=within[kind], ax=ax)
+        bold(ax, bold_names).set_title(f"{kind}-composition")
+    fig.colorbar(axes[-1].images[0], ax=axes, label="score minus chance", shrink=0.7)
+    return axes
+
+
+def two_programs(
+    over: Mapping[tuple[str, str], Float[Tensor, "write read"]], *, bold_names: Sequence[str]
+) -> list[Axes]:
+    """Wires by two programs, a row each, for Q, K and V: all panels to one scale, which is written below them."""
+    axes = plt.subplots(2, 3, figsize=(9, 4.4), layout="constrained")[1]
+    limit = max(float(each.max()) for each in over.values())
+    for ax, ((name, kind), each) in zip(axes.flat, over.items()):
+        wires(each, limit=limit, ax=ax)
+        bold(ax, bold_names).set_title(f"program {name}: {kind}")
+    label = "score above chance, the same scale in all six"
+    thickness(axes[0, 0], [round(limit * part, 3) for part in (1, 0.5, 0.25, 0.1)], limit=limit, label=label)
+    return list(axes.flat)
+
+
+def three_models(
+    sizes: Mapping[tuple[str, str], Float[Tensor, " component"]],
+    scores: Mapping[tuple[str, str], Float[Tensor, " component"]], *, band: tuple[float, float],
+) -> list[Axes]:  # fmt: skip
+    """`components` in a panel for each model; keys are (model, pair of heads)."""
+    models = list(dict.fromkeys(model for model, _ in sizes))
+    axes = plt.subplots(1, len(models), figsize=(10, 3.8), layout="constrained", sharey=True)[1]
+    for ax, model in zip(axes, models):
+        pairs = [pair for name, pair in sizes if name == model]
+        of_model = [{pair: values[model, pair] for pair in pairs} for values in (sizes, scores)]
+        components(*of_model, band=band, ax=ax).set_title(model)
+    for ax in axes[1:]:
+        ax.set_ylabel("")
+    return list(axes)
+
+
+def models_side_by_side(
+    ratios: Mapping[str, Float[Tensor, "write read"]], bold_names: Mapping[str, Sequence[str]]
+) -> list[Axes]:
+    """Maps of scores in multiples of chance, a panel for each model, all to one scale; white is chance."""
+    fig, axes = plt.subplots(1, len(ratios), figsize=(10, 3.8), layout="constrained")
+    limit = max(float((each - 1).abs().max()) for each in ratios.values())
+    for ax, (name, each) in zip(axes, ratios.items()):
+        head_pairs(each - 1, limit=limit, ax=ax)
+        bold(ax, bold_names[name]).set_title(name)
+    fig.colorbar(axes[-1].images[0], ax=axes, label="K-composition / chance − 1", shrink=0.7)
+    return list(axes)
+
+
+def without_bos(patterns: Float[Tensor, "head query key"], titles: Sequence[str], tokens: Sequence[str]) -> list[Axes]:
+    """Attention patterns without the row and the column of `<BOS>`, so that what is left can be seen; one scale."""
+    fig, axes = plt.subplots(1, len(patterns), figsize=(11, 4.2), layout="constrained", sharey=True)
+    rest = patterns[:, 1:, 1:]
+    for ax, pattern, title in zip(axes, rest, titles):
+        image = ax.imshow(pattern, cmap="Blues", vmin=0, vmax=float(rest.max()))
+        label_tokens(ax, tokens[1:], tokens[1:])
+        ax.set(title=title, xlabel="key (looked at)")
+    axes[0].set_ylabel("query (looking)")
+    fig.colorbar(image, ax=axes, label="attention, <BOS> left out", shrink=0.7)
+    return list(axes)

@@ -10,20 +10,64 @@ from walkthrough import models
 from walkthrough.models import check_head, head_weights
 
 
-def composition_scores(model, kind: str, layers: tuple[int, int] = (0, 1)) -> Float[Tensor, "write read"]:
-    """How much each head of a later layer (read) reads, as Q, K or V, of what each head of an earlier one wrote.
+def composition_scores(
+    model, kind: str, layers: tuple[int, int] = (0, 1)
+) -> Float[Tensor, "write read"]:  # fmt: skip
+    """How much each head of a later layer (read) reads, as Q, K or V, of what earlier ones wrote.
 
-    ‖product‖ / (‖W_OV‖ ‖what reads it‖) in Frobenius norms, from 0 to 1; about 1/√d_model for unrelated heads. Raises
-    ValueError for another kind, or for layers in the wrong order (Elhage et al. 2021, "Two-Layer" models).
+    The norm of the product over the norms of its two factors, W_OV of the earlier head and what
+    reads it: from 0 to 1, about 1 / sqrt(d_model) for unrelated heads. Raises ValueError for
+    another kind, or for layers in the wrong order (Elhage et al. 2021, "Two-Layer" models).
     """
     if kind not in ("Q", "K", "V"):
-        raise ValueError(f"there is no {kind!r}-composition: a head reads what others wrote as Q, K or V")
+        raise ValueError(f"there is no {kind!r}-composition: heads read what others wrote as Q, K, V")
     earlier, later = layers
     check_pair(model, (earlier, 0), (later, 0))
     writes, W_QK = model.OV[earlier].AB, model.QK[later].AB
     reads = {"Q": W_QK, "K": W_QK.mT, "V": model.OV[later].AB}[kind]
-    size = lambda matrix: matrix.norm(dim=(-2, -1))
-    return torch.stack([size(W_OV @ reads) / (size(W_OV) * size(reads)) for W_OV in writes])
+    products = writes[:, None] @ reads  # one for each pair
+    sizes = writes.norm(dim=(1, 2))[:, None] * reads.norm(dim=(1, 2))
+    return products.norm(dim=(2, 3)) / sizes
+
+
+def component_scores(
+    W_OV: Float[Tensor, "read write"], reads: Float[Tensor, "write out"], d_head: int
+) -> tuple[Float[Tensor, " component"], Float[Tensor, " component"]]:
+    """The components of what a head writes: their singular values, largest first, and the composition score of each.
+
+    A component is one of the d_head tables of rank 1 that the singular value decomposition makes of W_OV. The squared
+    score of the whole head is the mean of their squares, weighted by squared singular values (Merullo et al. 2024).
+    """
+    _, sizes, directions = torch.linalg.svd(W_OV, full_matrices=False)
+    scores = (directions[:d_head] @ reads).norm(dim=1) / reads.norm()
+    return sizes[:d_head], scores
+
+
+def advantage(
+    scores: Float[Tensor, "batch query key"], length: int
+) -> Float[Tensor, " batch"]:  # fmt: skip
+    """How far the right key's score lies above the mean over the keys that a query sees.
+
+    On `behaviour.repeated_tokens(..., length, times=2, ...)`: queries are those of the second copy,
+    and the right key is what followed the same token in the first. The mean over queries.
+    """
+    query = torch.arange(length + 1, scores.shape[-1])
+    right = scores[:, query, query - length + 1]
+    visible = scores.tril().sum(-1)[:, query] / (query + 1)
+    return (right - visible).mean(-1)
+
+
+def by_group(terms: dict[tuple[str, str], Tensor]) -> dict[str, Tensor]:
+    """Terms of `attention_score_terms`, or numbers made of them, added up to the paper's four groups.
+
+    "A" is a side that reads an earlier head, "Id" one that reads tokens or positions; the query
+    comes first (Elhage et al. 2021, "Two-Layer" models: the terms of C_QK).
+    """
+    groups = {}
+    for parts, term in terms.items():
+        name = " ⊗ ".join("A" if ":" in part else "Id" for part in parts)
+        groups[name] = groups.get(name, 0) + term
+    return groups
 
 
 @cache
