@@ -91,6 +91,22 @@ def test_values_that_are_taken_away_are_paths_that_are_taken_away(model):
         torch.testing.assert_close(cost, loss(left, tokens)[:, 6:].mean(1) - whole)
 
 
+def test_mass_of_followers_position_by_position(model, expansion):
+    counts = torch.rand(64, 64, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    mass = virtual_heads.follower_mass(model, ROWS, counts, 2, [0, 3])
+    term = expansion["0:2 → 1:0"] + expansion["0:2 → 1:3"]
+    full, first = sum(expansion.values()), sum(x for name, x in expansion.items() if order(name) < 2)
+    sums = {"whole model": full, "without them": full - term, "orders 0 and 1": first, "with them added": first + term}
+    for window, row in enumerate(ROWS.tolist()):
+        likely = [sorted(range(64), key=lambda b, a=a: -counts[a, b])[:10] for a in row[:-1]]
+        came = [target in ten for target, ten in zip(row[1:], likely)]
+        assert mass["came true"][window].item() == pytest.approx(sum(came) / len(came))
+        for name, logits in sums.items():
+            p = logits[window].softmax(-1)
+            by_hand = torch.stack([p[i, ten].sum() for i, ten in enumerate(likely)]).mean()
+            torch.testing.assert_close(mass[name][window], by_hand)
+
+
 def test_fading_changes_the_size_of_one_group(model, expansion):
     sizes = torch.tensor([0.0, 0.5, 1.0, 1.7])
     faded = terms.fading(model, ROWS, sizes)

@@ -11,7 +11,7 @@ from walkthrough.paths import layer_output
 def two_worths(
     direct: Float[Tensor, "pos d_vocab"], heads: Float[Tensor, "head pos d_vocab"], targets: Int[Tensor, " pos"]
 ) -> Float[Tensor, "head 2"]:  # fmt: skip
-    """Nats that each head lowers the mean loss by: alone over the direct path, and given the others.
+    """Nats by which each head lowers the mean loss: alone, over the direct path; given all others.
 
     From logits, path by path (Elhage et al. 2021, "Term Importance Analysis": the marginal effect).
     """
@@ -29,7 +29,7 @@ def term_slope(
 ) -> Float[Tensor, " pos"]:  # fmt: skip
     """How fast the loss changes, in nats, as a term's logits begin to be added to `logits`.
 
-    It is what the term gives to the average token, as the model expects it, less what it gives to the target.
+    It is what the term gives to the average token, less what it gives to the target.
     """
     expected = (logits.softmax(-1) * term).sum(-1)
     at_target = term.gather(-1, targets[:, None])[:, 0]

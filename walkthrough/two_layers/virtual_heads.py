@@ -155,3 +155,29 @@ def value_costs(
         loss = behaviour.loss_per_position(logits - missing @ model.W_U, tokens)
         losses.append(loss[:, length:].mean(1))
     return torch.stack(losses[1:]) - losses[0]
+
+
+def follower_mass(
+    model, rows: Int[Tensor, "window pos_and_one"], counts: Float[Tensor, "current next"], write: int,
+    readers: Sequence[int],
+) -> dict[str, Float[Tensor, " window"]]:  # fmt: skip
+    """Mean probability, by window, of the ten tokens that most often followed the current one in `counts`.
+
+    For the model and for sums with and without the virtual heads from `write` into `readers`. "came true" is the share
+    of positions at which the next token was one of the ten. Raises ValueError for a model that has not two layers.
+    """
+    found = []
+    for row in rows:
+        tokens = row[None, :-1]
+        patterns = two_patterns(model, tokens)
+        groups = path_groups(model, tokens, patterns)[:, 0]
+        z = virtual_values(model, tokens, patterns)[write, :, 0]
+        term = sum(z[read] @ model.W_O[1, read] for read in readers)
+        full, singles = groups.sum(0), groups[:3].sum(0)
+        ten = counts[row[:-1]].topk(10).indices
+        masses = [(ten == row[1:, None]).any(-1).to(full).mean()]
+        for resid in (full, full - term, singles, singles + term):
+            masses.append((resid @ model.W_U).softmax(-1).gather(-1, ten).sum(-1).mean())
+        found.append(torch.stack(masses))
+    names = "came true", "whole model", "without them", "orders 0 and 1", "with them added"
+    return dict(zip(names, torch.stack(found, -1)))
