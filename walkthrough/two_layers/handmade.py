@@ -25,16 +25,48 @@ def bench(
 
 def run_heads(
     tokens: Int[Tensor, "batch pos"], W_E: Float[Tensor, "d_vocab d_model"], W_pos: Float[Tensor, "n_ctx d_model"],
-    W_U: Float[Tensor, "d_model d_vocab"], heads: Sequence[Sequence[Tensor]],
+    W_U: Float[Tensor, "d_model d_vocab"], heads: Sequence[Sequence[Tensor]], *, in_stream: bool = False,
 ) -> tuple[Float[Tensor, "batch pos d_vocab"], Float[Tensor, "batch layer query key"]]:  # fmt: skip
     """Logits and patterns of a model with one head a layer, each given as (W_Q, W_K, W_V, W_O).
 
+    Positions are added to what W_Q and W_K read; with `in_stream`, to the stream itself, so that W_V reads them as well.
     Raises ValueError for prompts longer than W_pos, and for a head whose matrices do not fit the stream.
     """
     d_model, resid, patterns = W_E.shape[1], W_E[tokens], []
+    if in_stream:
+        resid, W_pos = resid + W_pos[: tokens.shape[1]], torch.zeros_like(W_pos)
     for layer, (W_Q, W_K, W_V, W_O) in enumerate(heads):
         if {len(W_Q), len(W_K), len(W_V), W_O.shape[-1]} != {d_model}:
             raise ValueError(f"head of layer {layer}: W_Q, W_K, W_V must be [{d_model} d_head], W_O [d_head {d_model}]")
         patterns.append(attention_pattern(resid, W_pos, W_Q, W_K))
         resid = resid + head_output(patterns[-1], resid, W_V, W_O)
     return resid @ W_U, torch.stack(patterns, 1)
+
+
+def positional_copier(d_vocab: int, n_ctx: int, back: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """A fake induction head on a bench, as W_Q, W_K, W_V, W_O: it copies what stands `back` before.
+
+    Where there is no such place, it looks at all places alike.
+    """
+    axes = torch.eye(3 * d_vocab + n_ctx)  # a row for each axis
+    token, _, logits, position = axes.split((d_vocab, d_vocab, d_vocab, n_ctx))
+    W_Q = 100 * position.T.roll(-back, dims=1)  # position i asks for position i - back
+    W_K = position.T  # position j shows that it is position j
+    W_V = 20 * token.T  # which token stands there
+    W_O = logits  # is written where W_U reads
+    return W_Q, W_K, W_V, W_O
+
+
+def pointer_heads(
+    W_E: Float[Tensor, "d_vocab d_model"], W_pos: Float[Tensor, "n_ctx d_model"],
+    W_U: Float[Tensor, "d_model d_vocab"],
+) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:  # fmt: skip
+    """Induction by pointer arithmetic; positions must be in the stream, and n_ctx <= d_vocab."""
+    d_vocab, n_ctx = len(W_E), len(W_pos)
+    axes = torch.eye(W_E.shape[1])
+    token, free, out, place = axes.split((d_vocab, d_vocab, d_vocab, n_ctx), dim=1)
+    pointer = free[:, :n_ctx]  # an axis for each position that can be pointed to
+    equal = torch.cat([1000 * token, -500 * place], dim=1)  # an equal token, but rather not myself
+    find = (equal, torch.cat([token, place], dim=1), place, pointer.T.roll(-1, dims=0))
+    fetch = (1000 * pointer, place, 20 * token, out.T)
+    return [find, fetch]
