@@ -287,3 +287,42 @@ def test_rank_correlation_is_spearman_s():
     assert composition.rank_correlation(a, b) == pytest.approx(1 - 6 * gaps / (20 * (20**2 - 1)))
     assert composition.rank_correlation(a, a.exp()) == pytest.approx(1)
     assert composition.rank_correlation(a, -a) == pytest.approx(-1)
+
+
+def test_maps_of_three_kinds_and_of_three_models_share_one_scale():
+    scores = {kind: torch.full((3, 3), value) for kind, value in zip("QKV", (0.2, 0.5, 0.1))}
+    axes = figures.composition.three_kinds(scores, 0.2, {kind: (-0.05, 0.05) for kind in "QKV"}, bold_names=["1:1"])
+    assert [ax.get_title() for ax in axes] == ["Q-composition", "K-composition", "V-composition"]
+    for ax in axes:
+        assert ax.images[0].get_clim() == pytest.approx((-0.3, 0.3))
+    assert [len(ax.lines[0].get_xdata()) for ax in axes] == [9, 0, 0]  # only Q lies where random pairs do
+    ratios = {"a": torch.full((2, 2), 1.5), "b": torch.full((2, 2), 0.25)}
+    axes = figures.composition.models_side_by_side(ratios, {"a": ["1:0"], "b": []})
+    assert [ax.images[0].get_clim() for ax in axes] == [(-0.75, 0.75)] * 2
+    assert [float(ax.images[0].get_array().mean()) for ax in axes] == [0.5, -0.75]
+
+
+def test_wires_of_two_programs_are_drawn_to_one_scale():
+    over = {(name, kind): torch.eye(2) * size for name, size in (("one", 1.0), ("two", 0.5)) for kind in "QKV"}
+    axes = figures.composition.two_programs(over, bold_names=["1:0"])
+    assert [ax.get_title() for ax in axes[::3]] == ["program one: Q", "program two: Q"]
+    assert [ax.lines[0].get_linewidth() for ax in axes] == [8.0] * 3 + [4.0] * 3
+    assert [text.get_text() for text in axes[0].figure.legends[0].get_texts()] == ["1", "0.5", "0.25", "0.1"]
+
+
+def test_components_of_each_model_are_in_its_panel():
+    keys = [("a", "x"), ("a", "y"), ("b", "x")]
+    sizes = {key: torch.tensor([2.0, 1.0]) for key in keys}
+    scores = {key: torch.tensor([1.0, float(i)]) for i, key in enumerate(keys)}
+    axes = figures.composition.three_models(sizes, scores, band=(0.5, 1.5))
+    assert [(ax.get_title(), len(ax.collections)) for ax in axes] == [("a", 2), ("b", 1)]
+    assert axes[1].collections[0].get_offsets().tolist() == [[1.0, 1.0], [0.5, 2.0]]
+
+
+def test_patterns_without_bos_leave_out_its_row_and_column():
+    patterns = torch.tensor([[[1.0, 0.0, 0.0], [0.9, 0.1, 0.0], [0.5, 0.2, 0.3]]]).expand(2, 3, 3)
+    axes = figures.composition.without_bos(patterns, ["a", "b"], ["<BOS>", "x", "y"])
+    for ax in axes:
+        assert ax.images[0].get_array().tolist() == patterns[0, 1:, 1:].tolist()
+        assert ax.images[0].get_clim() == pytest.approx((0, 0.3))
+        assert [label.get_text() for label in ax.get_xticklabels()] == ["x", "y"]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
+import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -175,7 +176,7 @@ def without_bos(patterns: Float[Tensor, "head query key"], titles: Sequence[str]
     fig, axes = plt.subplots(1, len(patterns), figsize=(11, 4.2), layout="constrained", sharey=True)
     rest = patterns[:, 1:, 1:]
     for ax, pattern, title in zip(axes, rest, titles):
-        image = ax.imshow(pattern, cmap="Blues", vmin=0, vmax=float(rest.max()))
+        image = ax.imshow(np.asarray(pattern), cmap="Blues", vmin=0, vmax=float(rest.max()))
         label_tokens(ax, tokens[1:], tokens[1:])
         ax.set(title=title, xlabel="key (looked at)")
     axes[0].set_ylabel("query (looking)")
