@@ -14,7 +14,7 @@ import nbformat
 import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from reader_rules import is_stub
+from reader_rules import described_figures, formulas_in_latex, is_stub, short_lines
 
 from walkthrough import behaviour
 
@@ -124,12 +124,41 @@ def test_homework_follows_the_rules_that_concern_it(path, rule):
     assert rule(nbformat.read(path, 4)) == []
 
 
+def long_homework_cells(nb):
+    """Cells of more than 15 lines; of 20, where a student is to write a function. nbgrader's marks are not counted."""
+    problems = []
+    for cell in code_cells(nb):
+        lines = [line for line in cell.source.splitlines() if not re.match(r"\s*### (BEGIN|END) ", line)]
+        answer = cell.metadata.get("nbgrader", {}).get("solution") and "def " in cell.source
+        problems += [f"{cell.id}: {len(lines)} lines"] if len(lines) > (20 if answer else 15) else []
+    return problems
+
+
+def without_dots(nb):
+    """The same prose without the dots that part titles, and those that stand for spaces in code."""
+    cells = [new_markdown_cell(cell.source.replace(" · ", ", ")) for cell in nb.cells if cell.cell_type == "markdown"]
+    return new_notebook(cells=cells)
+
+
+@pytest.mark.parametrize(
+    ("source", "solution", "problems"),
+    [("x = 1\n" * 15, False, 0), ("x = 1\n" * 16, False, 1), ("def f():\n" * 20, True, 0), ("def f():\n" * 21, True, 1),
+     ("### BEGIN SOLUTION\n" + "x = 1\n" * 15 + "### END SOLUTION", True, 0)],
+)  # fmt: skip
+def test_a_long_cell_of_a_homework_is_found(source, solution, problems):
+    cell = code(source, metadata={"nbgrader": {"solution": solution}})
+    assert len(long_homework_cells(new_notebook(cells=[cell]))) == problems
+
+
 @pytest.mark.parametrize("path", HOMEWORK, ids=lambda path: path.stem)
 def test_homework_states_its_minutes_points_and_prerequisites_and_is_short(path):
     nb = nbformat.read(path, 4)
     assert re.search(r"Minutes: \d+ · Points: 20 · Before this", nb.cells[0].source)
     assert links_lead_somewhere(nb, path.parent) == []
-    assert max(len(cell.source.splitlines()) for cell in code_cells(nb)) <= 25
+    assert long_homework_cells(nb) == []
+    assert short_lines(nb) == []
+    assert described_figures(nb) == []
+    assert formulas_in_latex(without_dots(nb)) == []
     assert 1 <= sum("image/png" in o.get("data", {}) for cell in code_cells(nb) for o in cell.outputs) <= 4
 
 

@@ -1,4 +1,5 @@
-"""How long the course takes, counted from its notebooks; `python tests/homework/minutes.py` writes the guide's table."""
+"""How long the course takes, counted from its notebooks; `python tests/homework/minutes.py` writes the
+guide's table and its syllabus."""
 
 import re
 from pathlib import Path
@@ -8,7 +9,22 @@ import nbformat
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 GUIDE = NOTEBOOKS / "instructors_guide.md"
 BEGIN, END = "<!-- made by tests/homework/minutes.py -->", "<!-- end of minutes -->"
+PLAN_BEGIN, PLAN_END = "<!-- syllabus, made by tests/homework/minutes.py -->", "<!-- end of syllabus -->"
 WORDS_A_MINUTE, LINES_A_MINUTE = 130, 10
+PLAN = (  # what is done in each of twelve weeks, and what a student can do afterwards; two make one of six
+    ("00 01", "name every matrix of a model with its shape; write its logits as a sum of parts; say what a change of basis leaves"),
+    ("02", "read a bigram table off the weights, and say what a narrow stream costs"),
+    ("03 hw1", "split a head into QK and OV; freeze patterns; tell what the two circuits decide"),
+    ("04", "expand a one-layer model into paths; find skip-trigrams in the weights, and test them against a baseline"),
+    ("05 hw2", "tell heads that copy, and heads that suppress, by their eigenvalues, beside a fair chance level"),
+    ("06", "say what one factored head cannot express, find such bugs, and say in nats what they cost"),
+    ("07 hw3", "measure which heads read which, beside chance; find the error in a published figure"),
+    ("08", "find induction heads by what they do; tell them from a fake; say what they are good for"),
+    ("09", "explain an induction head by weights and by interventions; build one by hand"),
+    ("hw4", "mend a published program; patch one path of a running model"),
+    ("10", "say which paths of a model matter, in nats"),
+    ("hw5", "investigate a model that nobody has explained, and prove the finding"),
+)  # fmt: skip
 
 
 def minutes(file: Path) -> tuple[int, int, int]:
@@ -26,15 +42,48 @@ def minutes(file: Path) -> tuple[int, int, int]:
     return round(words / WORDS_A_MINUTE), round(lines / LINES_A_MINUTE), exercises
 
 
+def homeworks() -> list[Path]:
+    """The homeworks, in order."""
+    return sorted((NOTEBOOKS / "homework").glob("hw*.ipynb"))
+
+
+def stated(file: Path) -> int:
+    """The minutes that a homework states."""
+    return int(re.search(r"Minutes: (\d+)", nbformat.read(file, 4).cells[0].source)[1])
+
+
 def table() -> str:
     """One row for each notebook and each homework."""
     rows = ["| part | read | run and look | exercises | in all |", "|---|---|---|---|---|"]
     for file in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")):
         parts = minutes(file)
         rows.append(f"| `{file.stem}` | {parts[0]} | {parts[1]} | {parts[2]} | **{sum(parts)}** |")
-    for file in sorted((NOTEBOOKS / "homework").glob("hw*.ipynb")):
-        stated = re.search(r"Minutes: (\d+)", nbformat.read(file, 4).cells[0].source)[1]
-        rows.append(f"| `homework/{file.stem}` | | | | **{stated}** |")
+    rows += [f"| `homework/{file.stem}` | | | | **{stated(file)}** |" for file in homeworks()]
+    return "\n".join(rows)
+
+
+def whole_course() -> dict[str, int]:
+    """Minutes of every part: notebooks by their number, homeworks by their name."""
+    notebooks = {file.stem[:2]: sum(minutes(file)) for file in sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))}
+    return notebooks | {file.stem: stated(file) for file in homeworks()}
+
+
+def syllabus() -> str:
+    """The plan, with the hours of each week, for twelve weeks and for six."""
+    each = whole_course()
+    long = [sum(each[part] for part in parts.split()) / 60 for parts, _ in PLAN]
+    short = [first + second for first, second in zip(long[::2], long[1::2])]
+    rows = [
+        f"The whole course takes about {sum(long):.0f} hours, homework included: six weeks of {min(short):.1f} to "
+        f"{max(short):.1f} hours each, or twelve weeks of {min(long):.1f} to {max(long):.1f}.",
+        "",
+        "| 6 weeks | 12 weeks | do | hand in | goals: afterwards a student can |",
+        "|---|---|---|---|---|",
+    ]
+    for week, ((parts, goal), hours) in enumerate(zip(PLAN, long)):
+        pair = f"{week // 2 + 1} ({short[week // 2]:.1f} h)" if week % 2 == 0 else ""
+        do, hand_in = ([part for part in parts.split() if part.startswith("hw") == kind] for kind in (False, True))
+        rows.append(f"| {pair} | {week + 1} ({hours:.1f} h) | {', '.join(do)} | {', '.join(hand_in)} | {goal} |")
     return "\n".join(rows)
 
 
@@ -47,3 +96,4 @@ def into_guide(begin: str, end: str, text: str) -> None:
 
 if __name__ == "__main__":
     into_guide(BEGIN, END, table())
+    into_guide(PLAN_BEGIN, PLAN_END, syllabus())

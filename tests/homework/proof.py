@@ -3,6 +3,7 @@ table of it into the instructor's guide."""
 
 import copy
 import importlib
+import re
 import sys
 from dataclasses import dataclass, replace
 from functools import cache
@@ -129,30 +130,63 @@ def run(numbers: tuple[int, ...] = NUMBERS, seeds: tuple[int, ...] = (11,), ever
     return outcomes
 
 
+def link(place: str) -> str:
+    """A place in the course, as `notebook 03, “Where a head looks”`, with its number linked."""
+    number, heading = re.fullmatch(r"notebook (\d\d), (“.+”)", place).groups()
+    (file,) = (ROOT / "notebooks").glob(f"{number}_*.ipynb")
+    return f"[{number}]({file.name}) {heading}"
+
+
+def plain(sentence: str) -> str:
+    """A sentence that stands in a table or a list as it is."""
+    return sentence.replace("|", "\\|").replace("<", "&lt;")
+
+
+def by_task(outcomes: list[Outcome]) -> dict[str, list[Outcome]]:
+    """The outcomes of each task."""
+    return {label: [o for o in outcomes if o.label == label] for label in dict.fromkeys(o.label for o in outcomes)}
+
+
+def row(label: str, name: str, own: list[Outcome]) -> str:
+    """A task's row: how many answers were judged as they should be, and the misconceptions that were chosen for it."""
+    from graders.misconceptions import FIRST
+
+    right, wrong = ([o for o in own if (o.expected is None) == kind] for kind in (True, False))
+    counts = [f"{sum(o.as_it_should_be for o in kind)} of {len(kind)}" for kind in (right, wrong)]
+    said = []
+    for short, beginning in FIRST[label]:
+        place = next(o.sentence for o in wrong if o.sentence.startswith(beginning)).rpartition(" (see ")[2]
+        said.append(f"{plain(short)} ({link(place.removesuffix(')'))})")
+    return f"| {label} `{name}` | {counts[0]} | {counts[1]} | {'<br>'.join(said)} |"
+
+
 def table(outcomes: list[Outcome]) -> str:
-    """The guide's table: for each task, how many answers were judged as they should be, and what the wrong ones hear."""
+    """The guide's table: for each task, how many answers were judged as they should be, and what to look out for."""
     from graders import TASKS
 
     rows = [
-        "| task | right answers, accepted | wrong answers, refused by name | what the wrong ones hear |",
+        "| task | right answers, accepted | wrong answers, refused by name | look out for a student who … |",
         "|---|---|---|---|",
     ]
-    for label in dict.fromkeys(outcome.label for outcome in outcomes):
-        own = [outcome for outcome in outcomes if outcome.label == label]
-        counts = []
-        for kind in ([o for o in own if o.expected is None], [o for o in own if o.expected is not None]):
-            good = sum(o.as_it_should_be for o in kind)
-            counts.append(f"{good} of {len(kind)}")
-        heard = dict.fromkeys(o.sentence.rpartition(" (see ")[0] for o in own if o.expected is not None)
-        sentences = "; ".join(sentence.replace("|", "\\|").replace("<", "&lt;") for sentence in heard)
-        rows.append(f"| {label} `{TASKS[label].name}` | {counts[0]} | {counts[1]} | {sentences} |")
+    rows += [row(label, TASKS[label].name, own) for label, own in by_task(outcomes).items()]
     right = [o for o in outcomes if o.expected is None]
     wrong = [o for o in outcomes if o.expected is not None]
     refused = sum(o.mark != "✓" for o in right)
     accepted = sum(o.mark == "✓" for o in wrong)
     rows += ["", f"{len(right)} right answers, {refused} of them refused; {len(wrong)} wrong answers, {accepted} of them accepted, "
              f"{sum(o.as_it_should_be for o in wrong)} of them told their own misconception."]  # fmt: skip
-    return "\n".join(rows)
+    return "\n".join([*rows, "", in_full(outcomes)])
+
+
+def in_full(outcomes: list[Outcome]) -> str:
+    """All that the wrong answers hear, a list for each task, folded."""
+    from graders import TASKS
+
+    lines = ["<details><summary>All sentences that the wrong answers hear, task by task</summary>"]
+    for label, own in by_task(outcomes).items():
+        heard = dict.fromkeys(o.sentence.rpartition(" (see ")[0] for o in own if o.expected is not None)
+        lines += ["", f"**{label} `{TASKS[label].name}`**", "", *(f"- {plain(sentence)}" for sentence in heard)]
+    return "\n".join([*lines, "", "</details>"])
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import nbformat
 import proof
 import pytest
 from graders import TASKS
+from graders.misconceptions import FIRST
 
 from walkthrough.homework.task import verdict
 
@@ -35,6 +36,22 @@ def test_on_other_inputs_too(number):
 def test_the_table_in_the_guide_is_that_of_this_run(outcomes):
     guide = proof.GUIDE.read_text("utf-8")
     assert guide.partition(proof.BEGIN)[2].partition(proof.END)[0].strip() == proof.table(outcomes)
+
+
+def test_the_misconceptions_to_know_first_are_chosen_for_every_task_and_heard(outcomes):
+    assert list(FIRST) == LABELS
+    for label, chosen in FIRST.items():
+        assert 3 <= len(chosen) <= 4
+        for short, beginning in chosen:
+            assert len(short) <= 70
+            assert any(o.label == label and o.sentence.startswith(beginning) for o in outcomes), (label, beginning)
+
+
+def test_the_guide_has_no_cell_of_hundreds_of_words():
+    cells = [
+        cell for line in proof.GUIDE.read_text("utf-8").splitlines() if line.startswith("|") for cell in line.split("|")
+    ]
+    assert max(len(cell.split()) for cell in cells) <= 90
 
 
 def test_every_task_has_enough_answers_and_no_two_wrong_ones_hear_the_same(outcomes):

@@ -16,6 +16,22 @@ def test_the_minutes_are_those_of_the_notebooks():
     assert GUIDE.partition(minutes.BEGIN)[2].partition(minutes.END)[0].strip() == minutes.table()
 
 
+def test_the_syllabus_states_the_hours_of_the_notebooks_and_leaves_nothing_out():
+    assert GUIDE.partition(minutes.PLAN_BEGIN)[2].partition(minutes.PLAN_END)[0].strip() == minutes.syllabus()
+    planned = [part for parts, _ in minutes.PLAN for part in parts.split()]
+    assert sorted(planned) == sorted(minutes.whole_course())
+
+
+def test_hours_add_up(monkeypatch):
+    monkeypatch.setattr(minutes, "PLAN", (("a", "one"), ("b hw1", "two")))
+    monkeypatch.setattr(minutes, "whole_course", lambda: {"a": 90, "b": 30, "hw1": 120})
+    text = minutes.syllabus()
+    assert "about 4 hours" in text
+    assert "six weeks of 4.0 to 4.0 hours each, or twelve weeks of 1.5 to 2.5" in text
+    assert "| 1 (4.0 h) | 1 (1.5 h) | a |  | one |" in text
+    assert "|  | 2 (2.5 h) | b | hw1 | two |" in text
+
+
 def test_every_command_in_the_guide_exists():
     shown = set(re.findall(r"python -m walkthrough\.homework (\w+)", GUIDE))
     listed = subprocess.run(
