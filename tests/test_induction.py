@@ -40,8 +40,60 @@ def test_corner_table_from_dense_matrices(tiny):
         keys = W_E @ tiny.W_V[0, early] @ tiny.W_O[0, early] @ tiny.W_K[1, late]
         term = (W_E @ tiny.W_Q[1, late]) @ keys.T / 8**0.5
         copies = W_E @ tiny.W_V[1, late] @ tiny.W_O[1, late] @ tiny.W_U
+        copies = copies - copies.mean(1, keepdim=True)
         by_hand = torch.stack([positive(copies), positive(term), term.diagonal().mean() - term.mean()])
         torch.testing.assert_close(table[early, late], by_hand, rtol=1e-3, atol=1e-4)
+
+
+def test_the_corner_s_queries_can_be_built_from_another_table(tiny):
+    torch.testing.assert_close(induction.corner_table(tiny, tiny.W_E), induction.corner_table(tiny))
+    other = torch.randn(64, 32, generator=torch.Generator().manual_seed(0))
+    table, plain = induction.corner_table(tiny, other), induction.corner_table(tiny)
+    torch.testing.assert_close(table[..., 0], plain[..., 0])
+    keys = tiny.W_E @ tiny.W_V[0, 2] @ tiny.W_O[0, 2] @ tiny.W_K[1, 1]
+    term = (other @ tiny.W_Q[1, 1]) @ keys.T / 8**0.5
+    assert table[2, 1, 2].item() == pytest.approx((term.diagonal().mean() - term.mean()).item(), rel=1e-3, abs=1e-4)
+
+
+def looking_at_itself(own):
+    """A random model, some heads of whose first layer read positions alike as queries and as keys."""
+    network = models.PaperModel(models.config(2, d_model=32, n_heads=4, n_ctx=64, d_vocab=23), 0)
+    with torch.no_grad():
+        network.tok_embed.weight.mul_(3)
+        for head in own:
+            same = torch.zeros(8, 32)
+            same[torch.arange(8), torch.arange(0, 32, 4) + torch.arange(8) % 2] = 8.0
+            for linear in (network.layers[0].attn.q, network.layers[0].attn.k):
+                linear.weight[8 * head : 8 * head + 8] = same
+    return models.bridge(network, name="own tokens")
+
+
+@pytest.mark.parametrize("own", [[], [1], [0, 3]])
+def test_the_effective_embedding_is_what_layer_1_reads_of_a_token_that_stands_alone(own):
+    """A prompt of a single token: every head looks at nothing else, so leaving some out leaves exactly the formula."""
+    model = looking_at_itself(own)
+    assert [head for _, head in induction.own_token_heads(model)] == own
+    assert all(0.5 < share <= 1 for share in induction.own_token_heads(model).values())
+    rest = interventions.ablate(model, [(0, head) for head in range(4) if head not in own])
+    alone = torch.arange(23)[:, None]
+    with model.hooks(fwd_hooks=rest):
+        stream = model.run_with_cache(alone)[1]["blocks.1.hook_in"]
+    torch.testing.assert_close(induction.effective_embedding(model), stream[:, 0])
+
+
+@pytest.mark.parametrize("name", ["two-layer", "small-seed-1", "small-seed-2"])
+def test_queries_of_induction_heads_are_built_from_the_effective_embedding(name):
+    model = models.load(name)
+    rows = behaviour.repeated_tokens(model.cfg.d_vocab, 20, 3, 8, seed=7)
+    heads = [head for _, head in induction.induction_heads(model)]
+
+    def scores(stream):
+        with model.hooks(fwd_hooks=interventions.feed(model, "q", stream)):
+            return behaviour.prefix_matching_score(model.run_with_cache(rows)[1]["pattern", 1], 20)[heads]
+
+    token, effective = scores(model.W_E[rows]), scores(induction.effective_embedding(model)[rows])
+    assert (token < 0.35).all()
+    assert (effective > token + 0.3).all()
 
 
 def test_scores_at_many_lengths_expose_a_head_that_only_counts():

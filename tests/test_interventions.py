@@ -134,6 +134,63 @@ def test_on_the_trained_model_only_the_keys_carry_the_previous_token(two_layer):
     assert change["k"] > 5 * change["v"].abs()
 
 
+@pytest.mark.parametrize("which", ["q", "k", "v"])
+def test_feeding_the_run_s_own_stream_changes_nothing_and_another_one_is_read(tokens, which):
+    model = loud(2)
+    cache = model.run_with_cache(tokens)[1]
+    outputs = paths.layer_parts(cache["z", 0], model.W_O[0])
+    stream = cache["hook_embed"] + outputs.sum(0)
+    with model.hooks(fwd_hooks=interventions.feed(model, which, stream)):
+        logits = model(tokens)
+    torch.testing.assert_close(logits, model(tokens), rtol=1e-4, atol=1e-4)
+    with model.hooks(fwd_hooks=interventions.feed(model, which, stream - outputs[1])):
+        fed = model.run_with_cache(tokens)[1]
+    with model.hooks(fwd_hooks=interventions.unread(model, tokens, (0, 1), which)):
+        unread = model.run_with_cache(tokens)[1]
+    torch.testing.assert_close(fed[which, 1], unread[which, 1], rtol=1e-4, atol=1e-4)
+
+
+def test_feeding_refuses_what_does_not_fit(tokens):
+    model = loud(2)
+    stream = model.W_E[tokens]
+    with pytest.raises(ValueError, match="'o' is not an input of a head"):
+        interventions.feed(model, "o", stream)
+    with pytest.raises(ValueError, match="there is no layer 2"):
+        interventions.feed(model, "q", stream, layer=2)
+    with pytest.raises(ValueError, match="the stream is of prompts"):
+        model.run_with_hooks(tokens[:, :-1], fwd_hooks=interventions.feed(model, "q", stream))
+
+
+def test_positions_in_the_stream_are_read_by_values_too():
+    """Against the same run with a vocabulary of (token, position) pairs and no positions at all."""
+    W_E, W_pos, W_U = handmade.bench(6, 6)
+    draw = torch.Generator().manual_seed(0)
+    heads = [
+        tuple(torch.randn(*shape, generator=draw) for shape in ((24, 5), (24, 5), (24, 5), (5, 24))) for _ in range(2)
+    ]
+    rows = torch.randint(0, 6, (3, 6), generator=draw)
+    pairs = (W_E[:, None] + W_pos).flatten(0, 1)  # a row for each token at each position
+    nowhere = torch.zeros_like(W_pos)
+    whole = handmade.run_heads(6 * rows + torch.arange(6), pairs, nowhere, W_U.repeat(1, 6), heads)
+    whole = whole[0][..., :6], whole[1]
+    for mine, right in zip(handmade.run_heads(rows, W_E, W_pos, W_U, heads, in_stream=True), whole):
+        torch.testing.assert_close(mine, right)
+
+
+def test_pointer_heads_do_induction_only_where_positions_are_in_the_stream():
+    bench = handmade.bench(40, 31)
+    heads = handmade.pointer_heads(*bench)
+    once = torch.stack([1 + torch.randperm(39, generator=torch.Generator().manual_seed(i))[:15] for i in range(4)])
+    rows = torch.cat([torch.zeros(4, 1, dtype=torch.long), once, once], dim=1)
+    logits, patterns = handmade.run_heads(rows, *bench, heads, in_stream=True)
+    assert torch.equal(logits[:, 16:-1].argmax(-1), rows[:, 17:])
+    query = torch.arange(16, 31)
+    assert patterns[:, 0, query, query - 15].min() > 0.99
+    assert patterns[:, 1, query, query - 14].min() > 0.99
+    logits, _ = handmade.run_heads(rows, *bench, heads)
+    assert (logits[:, 16:-1].argmax(-1) == rows[:, 17:]).float().mean() < 0.2
+
+
 def test_hand_written_heads_run_as_in_the_real_architecture():
     """Random heads in a PaperModel of one head a layer, against the bench's own loop."""
     network = models.PaperModel(models.config(2, d_model=32, n_heads=1, n_ctx=16, d_vocab=20), 0)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from einops import einsum
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from walkthrough.models import check_head
@@ -74,6 +74,28 @@ def unread(model, tokens: Int[Tensor, "batch pos"], head: Head, which: str) -> H
         return x - einsum(written, W_in[hook.layer()], axes)
 
     return [(f"blocks.{later}.attn.hook_{which}", subtract) for later in range(layer + 1, model.cfg.n_layers)]
+
+
+def feed(model, which: str, stream: Float[Tensor, "batch pos d_model"], layer: int = 1) -> Hooks:
+    """Hooks that make all queries, keys or values ("q", "k" or "v") of a layer read another stream than the run's.
+
+    `stream` comes without positions: queries and keys get them added, as always. Raises ValueError for a layer that
+    the model does not have, and for another letter; running raises it for a prompt of another shape.
+    """
+    check_head(model, layer)
+    if which not in ("q", "k", "v"):
+        raise ValueError(f"{which!r} is not an input of a head: take 'q', 'k' or 'v'")
+    W_in = {"q": model.W_Q, "k": model.W_K, "v": model.W_V}[which][layer]
+    placed = stream if which == "v" else stream + model.W_pos[: stream.shape[1]]
+    read = einsum(placed, W_in, "batch pos d_model, head d_model d_head -> batch pos head d_head")
+
+    def replace(x: Tensor, hook) -> Tensor:
+        """What the other stream gives."""
+        if x.shape != read.shape:
+            raise ValueError(f"the stream is of prompts {list(read.shape[:2])}, but this run is {list(x.shape[:2])}")
+        return read
+
+    return [(f"blocks.{layer}.attn.hook_{which}", replace)]
 
 
 def look_back(model, head: Head, by: int) -> Hooks:

@@ -1,4 +1,4 @@
-"""The judge of exercise 7.4: is it an induction head, however it was built?"""
+"""The judge of exercise 9.5: is it an induction head, however it was built?"""
 
 import torch
 from torch import Tensor
@@ -44,7 +44,7 @@ def hand_built(answer, W_E: Tensor, W_pos: Tensor, W_U: Tensor) -> str | None:
     if not all(W.isfinite().all() for head in heads for W in head):
         return "your weights hold nan or infinity: large numbers such as 1000 are enough"
     longest = (len(W_pos) - 1) // 2
-    right, before, copy, after = {}, [], [], []
+    right, before, copy, after, foremost = {}, [], [], [], []
     for length in (4, 7, longest - 3, longest):
         for pieces in (1, 2):
             tokens, source = said_twice(d_vocab, length, pieces, seed=torch.Generator().seed() % 2**31)
@@ -54,20 +54,36 @@ def hand_built(answer, W_E: Tensor, W_pos: Tensor, W_U: Tensor) -> str | None:
             before.append(patterns[0, 0].diagonal(-1)[1:].mean().item())
             copy.append(patterns[0, 1, query, source[query]].mean().item())
             after.append(patterns[0, 1, query, source[query] + 1].mean().item())
+            position = torch.arange(2, len(tokens))
+            looks_before = patterns[0, 0, position].argmax(-1) == position - 1
+            looks_after = patterns[0, 1, query].argmax(-1) == source[query] + 1
+            looks_at_copy = patterns[0, 1, query].argmax(-1) == source[query]
+            foremost.append([looks.float().mean().item() for looks in (looks_before, looks_after, looks_at_copy)])
     if min(right.values()) > 0.99:
         return None
     lowest, mean = min(right, key=right.get), lambda values: sum(values) / len(values)
-    if max(right.values()) > 0.99 and mean(after) < 0.9:
-        return (
-            f"right for some prompts, but only {right[lowest]:.0%} with copies of {lowest[0]} tokens in {lowest[1]} piece(s): "
-            "it copies from a fixed distance, or from one kind of place, and does not look for the token"
-        )
-    if mean(after) > 0.9:
-        return "the second head looks at the right place, but the logits do not name what is there: see its W_V and W_O"
-    if mean(copy) > 0.4:  # at best a half: the present token matches itself as well
+    first_right, second_right, matches_itself = (min(one[i] for one in foremost) > 0.9 for i in range(3))
+    if mean(copy) > 0.4 or matches_itself:  # at best a half: the present token matches itself as well
         return (
             "the second head looks at the earlier copy of the present token, not at the token after it: "
             "its keys must hold each position's PREVIOUS token, which the first head has to write"
+        )
+    if first_right and second_right and min(mean(before), mean(after)) < 0.9:
+        return (
+            f"right idea, attention too soft: the first head pays {mean(before):.0%} of its attention to the token just "
+            f"before, the second {mean(after):.0%} to the token after the earlier copy: make the entries of their W_Q larger"
+        )
+    if first_right and mean(before) < 0.9:
+        return (
+            "attention too soft: the first head looks at the token just before most of all, but pays it only "
+            f"{mean(before):.0%} of its attention: make the entries of W_Q larger, then see what the second head does"
+        )
+    if mean(after) > 0.9:
+        return "the second head looks at the right place, but the logits do not name what is there: see its W_V and W_O"
+    if max(right.values()) > 0.99:
+        return (
+            f"right for some prompts, but only {right[lowest]:.0%} with copies of {lowest[0]} tokens in {lowest[1]} piece(s): "
+            "it copies from a fixed distance, or from one kind of place, and does not look for the token"
         )
     if mean(before) < 0.9:
         return (

@@ -128,7 +128,7 @@ def steering(grids: Mapping[str, Float[Tensor, "by step"]], *, head: str) -> lis
         ax.set_xticks(range(grid.shape[1]), range(1, grid.shape[1] + 1))
         ax.set_yticks(range(len(grid)), range(1, len(grid) + 1))
         ax.set(
-            xlabel="tokens after the present one's earlier copy", ylabel=f"{head} is made to look back by", title=name
+            xlabel="tokens after the current one's earlier copy", ylabel=f"{head} is made to look back by", title=name
         )
         fig.colorbar(image, ax=ax, shrink=0.8)
     return list(axes.flat)

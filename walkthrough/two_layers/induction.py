@@ -7,7 +7,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from walkthrough import behaviour, circuits, interventions, paths
-from walkthrough.two_layers import composition
 
 
 def induction_heads(model, *, length: int = 20, seed: int = 0) -> dict[interventions.Head, float]:
@@ -22,11 +21,14 @@ def induction_heads(model, *, length: int = 20, seed: int = 0) -> dict[intervent
     return {(layer, head): x for layer, row in enumerate(scores) for head, x in enumerate(row.tolist()) if x > 0.5}
 
 
-def best_score(model, tokens: Int[Tensor, "batch pos"], length: int) -> float:
-    """The prefix-matching score of a model's best head, on `repeated_tokens` with copies of this length."""
-    cache = model.run_with_cache(tokens)[1]
-    patterns = [cache["pattern", layer] for layer in range(model.cfg.n_layers)]
-    return max(behaviour.prefix_matching_score(pattern, length).max().item() for pattern in patterns)
+def best_score(
+    model, tokens: Int[Tensor, "batch pos"], length: int, *, without: Iterable[interventions.Head] = ()
+) -> float:
+    """The prefix-matching score of a model's best head, some left out, on `repeated_tokens` with copies of this length."""
+    cache, left_out = model.run_with_cache(tokens)[1], set(without)
+    scores = [behaviour.prefix_matching_score(cache["pattern", layer], length) for layer in range(model.cfg.n_layers)]
+    every = {(layer, head): x for layer, row in enumerate(scores) for head, x in enumerate(row.tolist())}
+    return max(x for head, x in every.items() if head not in left_out)
 
 
 def scores_at(run: Callable, d_vocab: int, lengths: Sequence[int]) -> Float[Tensor, "length head"]:
@@ -39,19 +41,46 @@ def scores_at(run: Callable, d_vocab: int, lengths: Sequence[int]) -> Float[Tens
 
 
 def match_gain(circuit) -> float:
-    """How much more score an equal token gets than an average one: mean diagonal minus mean of the whole table."""
+    """Score of an equal token above an average one: mean diagonal minus mean of the table."""
     return ((circuit.A * circuit.B.T).sum(-1).mean() - circuit.A.mean(0) @ circuit.B.mean(1)).item()
 
 
-def corner_table(model) -> Float[Tensor, "early late number"]:
+def own_token_heads(model, *, length: int = 60, seed: int = 0) -> dict[interventions.Head, float]:
+    """The heads of layer 0 that pay more than half of their attention to the token that looks, with that share.
+
+    A mean over 32 prompts of `length` random tokens, which never repeat on purpose; query 0, which sees nothing but
+    itself, and query 1 are left out, as in `behaviour.previous_token_score`. One half is the course's own line.
+    """
+    tokens = behaviour.repeated_tokens(model.cfg.d_vocab, length, times=1, batch=32, seed=seed)
+    pattern = model.run_with_cache(tokens)[1]["pattern", 0]
+    own = pattern.diagonal(dim1=-2, dim2=-1)[:, :, 2:].mean((0, -1))  # [head]
+    return {(0, head): share for head, share in enumerate(own.tolist()) if share > 0.5}
+
+
+def effective_embedding(model) -> Float[Tensor, "d_vocab d_model"]:
+    """What layer 1 finds of each token at its own position: W_E and what own-token heads add to it.
+
+    They count as if they looked at nothing but their own token. In the units of the stream.
+    """
+    embedding = model.W_E
+    for head in own_token_heads(model):
+        embedding = embedding + model.W_E @ model.W_V[head] @ model.W_O[head]
+    return embedding
+
+
+def corner_table(model, queries: Float[Tensor, "d_vocab d_model"] | None = None) -> Float[Tensor, "early late number"]:
     """For each head of layer 0 with each of layer 1: OV positivity of the later, K-composed positivity, match gain.
 
-    (Elhage et al. 2021, "Checking the mechanistic theory"; the third number is ours: positivity knows no size.)
+    OV circuits are centred. `queries` is what a query holds of each token: W_E, as in the paper's term, or for example
+    `effective_embedding`. (Elhage et al. 2021, "Checking the mechanistic theory"; the third number is ours: positivity
+    knows no size.)
     """
     heads, rows = range(model.cfg.n_heads), []
-    copying = [circuits.eigenvalue_positivity(circuits.ov_circuit(model, 1, late)) for late in heads]
+    queries = model.W_E if queries is None else queries
+    copying = [circuits.eigenvalue_positivity(circuits.centred(circuits.ov_circuit(model, 1, late))) for late in heads]
     for early in heads:
-        terms = [composition.k_composed_circuit(model, (0, early), (1, late)) for late in heads]
+        keys = model.W_E @ model.OV[0, early]
+        terms = [queries @ model.QK[1, late] @ keys.T * model.cfg.d_head**-0.5 for late in heads]
         row = [(copying[late], circuits.eigenvalue_positivity(terms[late]), match_gain(terms[late])) for late in heads]
         rows.append(torch.tensor(row))
     return torch.stack(rows)
@@ -106,20 +135,34 @@ def attention_to(
     return torch.stack([pattern.gather(1, place[:, None])[:, 0] for place in places])
 
 
+def logit_effect(
+    z: Float[Tensor, "pos d_head"],
+    W_O: Float[Tensor, "d_head d_model"],
+    W_U: Float[Tensor, "d_model d_vocab"],
+    tokens: Int[Tensor, " pos"],
+) -> Float[Tensor, " pos_before"]:
+    """What a head adds to the logit of the token that came next, less its mean over the vocabulary.
+
+    For each position but the last, after which no token came. In logits (Elhage et al. 2021,
+    "Induction Heads", without the mean).
+    """
+    added = z[:-1] @ W_O @ W_U  # [pos d_vocab]
+    came = tokens[1:, None].long()
+    return added.gather(1, came)[:, 0] - added.mean(1)
+
+
 def reading(
     model, head: interventions.Head, text: str
 ) -> tuple[Float[Tensor, "query key"], Float[Tensor, "query key"], Float[Tensor, " query"]]:
-    """Pattern, pattern times the length of what each key hands over (|v W_O|), and logit effect of a head on a text.
+    """Pattern, value-weighted pattern (times |v W_O|, the length of what each key sends) and logit effect on a text.
 
-    The effect is what the head adds to the logit of the token that came next, above the average token; the last
-    position, with none, gets 0 (Elhage et al. 2021, "Induction Heads").
+    The effect at the last position, after which nothing came, is 0 (Elhage et al. 2021, "Induction Heads").
     """
     layer, number = head
     tokens = model.to_tokens(text)
     cache = model.run_with_cache(tokens)[1]
     pattern, v, z = (cache[name, layer][0] for name in ("pattern", "v", "z"))
-    logits = z[:-1, number] @ model.W_O[head] @ model.W_U
-    effect = logits.gather(1, tokens[0, 1:, None])[:, 0] - logits.mean(1)
+    effect = logit_effect(z[:, number], model.W_O[head], model.W_U, tokens[0])
     sent = (v[:, number] @ model.W_O[head]).norm(dim=-1)
     return pattern[number], pattern[number] * sent, torch.cat([effect, torch.zeros(1)])
 
@@ -142,7 +185,10 @@ def losses(
 def late_minus_early(
     losses: Float[Tensor, "batch pos"], early: tuple[int, int] = (30, 60), late: tuple[int, int] = (200, 256)
 ) -> Float[Tensor, " batch"]:
-    """Each window's mean loss late minus early, in nats: below zero, the model learns from context (Olsson et al. 2022)."""
+    """Each window's mean loss late minus early, in nats; below zero, the model gains from context.
+
+    The in-context-learning score of Olsson et al. 2022, who take the 500th and the 50th token.
+    """
     return losses[:, slice(*late)].mean(1) - losses[:, slice(*early)].mean(1)
 
 
