@@ -47,7 +47,7 @@ def test_a_weighted_gain_is_the_gain_if_patterns_are_sharp_and_tokens_differ(tin
     found = matching.weighted_gains(tiny, rows, 9, (1, 2))
     assert len(found) == 25
     same = (rows[:, :, None] == rows[:, None]).float()
-    gain, weighted, true = found["tokens", "tokens"]
+    gain, weighted, _ = found["tokens", "tokens"]
     assert weighted == pytest.approx(gain * composition.advantage(same, 9).mean().item(), rel=1e-4)
     term = paths.attention_score_terms(tiny, rows, 1, 2)["tokens", "0:1"]
     assert found["tokens", "0:1"][2] == pytest.approx(composition.advantage(term, 9).mean().item(), rel=1e-4)
