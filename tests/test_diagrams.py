@@ -40,6 +40,9 @@ CASES = {
     "paths-2-1": ("path_expansion", {"n_layers": 2, "n_heads": 1}),
     "paths-2-12": ("path_expansion", {"n_layers": 2, "n_heads": 12}),
     "paths-3": ("path_expansion", {"n_layers": 3, "n_heads": 4}),
+    "orders": ("ordered_runs", {}),
+    "routes": ("two_routes", {"names": ("a", "b"), "losses": (1.74, 0.92, 0.63, 0.36)}),
+    "routes-worse": ("two_routes", {"names": ("0:7", "1:6"), "losses": (0.5, 12.25, 10.0, 3.0)}),
     "blocks-3": ("kronecker", {"n_pos": 3, "d_model": 256}),
     "blocks-4": ("kronecker", {"n_pos": 4, "d_model": 128, "name": "W"}),
     "blocks-6": ("kronecker", {"n_pos": 6, "d_model": 256}),
@@ -55,6 +58,8 @@ CASES = {
     "rotation": ("rotation", {}),
     "rotation-20": ("rotation", {"degrees": 20}),
     "subspaces": ("subspaces", {}),
+    "bench": ("bench", {"d_vocab": 50, "n_ctx": 61}),
+    "bench-large": ("bench", {"d_vocab": 50257, "n_ctx": 1024}),
 }  # fmt: skip
 
 
@@ -377,3 +382,21 @@ def test_turned_coordinates_are_those_of_the_same_arrows(degrees):
     tails = [line(arrow)[0] for arrow in kind(ax, "direction")]
     tips = [arrow.get_path().vertices[:, 0].max() for arrow in kind(ax, "direction")]
     assert tips[0] - tails[0][0] == pytest.approx(tips[2] - tails[2][0], abs=0.01)  # the arrows themselves stay
+
+
+def test_the_runs_keep_in_one_step_what_the_next_one_passes_on():
+    ax = draw("ordered_runs")
+    kinds = [patch.get_gid() for patch in ax.patches]
+    assert kinds.count("heads") == 6
+    assert kinds.count("kept") == 4  # two layers, in steps 2 and 3
+    assert kinds.count("passed on") == 2 + 4  # zeros in step 2, then what was kept
+    said = words(ax)
+    for paths in ("direct", "direct, 0, 1", "direct, 0, 1, 0 → 1", "loss up to order 1"):
+        assert paths in said.split("\n")
+
+
+def test_two_routes_say_the_gain_of_each_step():
+    said = words(draw("two_routes", names=("a", "b"), losses=(2.0, 1.5, 1.0, 0.9)))
+    for text in ("loss 2.00", "loss 0.90", "a alone\nwins 0.50", "b alone\nwins 1.00", "b given a\nwins 0.60"):
+        assert text in said
+    assert "a given b\nwins 0.10" in said

@@ -387,3 +387,23 @@ def test_virtual_heads_share_a_scale_and_mark_what_is_unsure():
     dots = [sorted(zip(*(axis.tolist() for axis in ax.lines[0].get_data()))) for ax in axes]
     assert dots == [[(1, 0), (1, 1)], [(1, 0)]]
     plt.close("all")
+
+
+def test_a_term_fades_in_along_a_curve_that_leaves_its_straight_line():
+    sizes = torch.tensor([0.0, 0.5, 1.0, 1.5])
+    ax = figures.terms.fade_in(sizes, torch.tensor([2.0, 1.4, 1.0, 0.9]), slope=-1.5)
+    lines = {line.get_label(): line.get_xydata().tolist() for line in ax.lines}
+    assert lines["straight line with the slope at 0"] == [[0, 2], [1, 0.5]]
+    torch.testing.assert_close(torch.tensor(lines["loss"]), torch.tensor([[0, 2], [0.5, 1.4], [1, 1], [1.5, 0.9]]))
+    assert [text.get_text() for text in ax.texts if text.get_text()] == ["slope -1.50", "curvature +0.50"]
+    plt.close("all")
+
+
+def test_groups_fade_in_a_curve_each():
+    sizes = torch.tensor([0.0, 1.0, 2.0])
+    ax = figures.terms.fading(sizes, {"direct": torch.tensor([3.0, 2, 3]), "virtual": torch.tensor([4.0, 2, 5])})
+    curves = {line.get_label(): torch.as_tensor(line.get_ydata()).tolist() for line in ax.lines}
+    assert curves["direct"] == [3, 2, 3]
+    assert curves["virtual"] == [4, 2, 5]
+    assert len({line.get_color() for line in ax.lines[:2]}) == len({line.get_marker() for line in ax.lines[:2]}) == 2
+    plt.close("all")
