@@ -1,9 +1,10 @@
 """Which words the heads copy, by loops over whole tables."""
 
+import pytest
 import torch
 
 from walkthrough import interventions, models
-from walkthrough.circuits import ov_circuit, qk_circuit
+from walkthrough.circuits import centred, ov_circuit, own_logit, qk_circuit
 from walkthrough.one_layer import copying, skip_trigrams
 
 POOL = torch.arange(1, 64)
@@ -66,3 +67,95 @@ def test_copying_effect_is_the_effect_of_each_word_on_itself_in_a_changed_run():
                 effects = skip_trigrams.effect(model, word, destinations, [word], windows, POOL, 12)
             torch.testing.assert_close(mean, effects.mean())
     assert got.abs().max() < 1e-5  # without heads, an earlier token changes nothing
+
+
+KINDS = {
+    "<BOS>": "<BOS>", "\n    ": "line break", "):\n": "line break", "  ": "spaces", "open": "word", "Open": "Word",
+    "OPEN": "WORD", "A": "Word", " open": "·word", " Open": "·Word", " OPEN": "·WORD", " x1": "digits", "[0": "digits",
+    "']": "brackets", " (": "brackets", "==": "other signs", " ==": "·other signs", "\ufffd": "not ASCII",
+    "n't": "other signs", "   x": "·word",
+}  # fmt: skip
+
+
+def test_kinds_are_told_by_the_surface_of_a_token():
+    assert {text: copying.KINDS[copying.token_kind(text)] for text in KINDS} == KINDS
+
+
+def test_shuffles_within_kinds_keep_kinds_and_use_every_order_equally():
+    torch.manual_seed(0)
+    kinds = torch.tensor([5, 2, 5, 9, 2, 5])
+    orders = copying.shuffles_within(kinds, 600)
+    assert (orders.sort(-1).values == torch.arange(6)).all()
+    assert (kinds[orders] == kinds).all()
+    drawn, times = orders.unique(dim=0, return_counts=True)
+    assert len(drawn) == 12  # three of one kind in 6 orders, two of another in 2
+    assert 25 < times.min() <= times.max() < 85
+
+
+def model_table():
+    """A small model, and head 2's centred circuit."""
+    model = models.tiny(1, seed=3)
+    return model, centred(ov_circuit(model, 0, 2))
+
+
+def test_the_kind_s_logit_is_the_mean_over_its_tokens_and_over_shuffles():
+    _, ov = model_table()
+    kinds = torch.randint(0, 5, (64,), generator=torch.Generator().manual_seed(1))
+    slow = torch.stack([ov.AB[a, kinds == kinds[a]].mean() for a in range(64)])
+    torch.testing.assert_close(copying.kind_logit(ov, kinds), slow)
+    torch.manual_seed(0)
+    orders = copying.shuffles_within(kinds, 4000)
+    shuffled = torch.stack([ov.AB[torch.arange(64), order] for order in orders]).mean(0)
+    torch.testing.assert_close(shuffled.mean(), slow.mean(), atol=2e-3, rtol=0)
+
+
+def prompts(model):
+    """Tokens that start with <BOS>, and the patterns of all heads."""
+    tokens = torch.randint(1, 64, (3, 9), generator=torch.Generator().manual_seed(4))
+    tokens[:, 0] = 0
+    return tokens, model.run_with_cache(tokens)[1]["pattern", 0]
+
+
+def test_attended_own_logits_by_loops_and_own_logits_stay_as_they_are():
+    model, ov = model_table()
+    tokens, patterns = prompts(model)
+    own = own_logit(ov)
+    before = own.clone()
+    got = copying.attended_own_logit(patterns[:, 2], tokens, own)
+    for row in range(3):
+        for query in range(9):
+            slow = sum(patterns[row, 2, query, key] * ov.AB[tokens[row, key], tokens[row, key]] for key in range(1, 9))
+            torch.testing.assert_close(got[row, query], slow)
+    assert torch.equal(own, before)
+
+
+def test_what_goes_through_entries_is_what_a_table_without_them_lacks():
+    """Against the head's output from a table with the entries set to zero; all columns together are the whole head."""
+    model, ov = model_table()
+    tokens, patterns = prompts(model)
+    outs = torch.randperm(64, generator=torch.Generator().manual_seed(2))
+    table = ov.AB.clone()
+    whole = patterns[:, 2] @ table[tokens]
+    table[torch.arange(64), outs] = 0
+    got = copying.through_entries(ov, patterns[:, 2], tokens, outs)
+    torch.testing.assert_close(got, whole - patterns[:, 2] @ table[tokens])
+    turns = [(torch.arange(64) + shift) % 64 for shift in range(64)]
+    every = sum(copying.through_entries(ov, patterns[:, 2], tokens, turn) for turn in turns)
+    torch.testing.assert_close(every, whole)
+    silent = model.run_with_hooks(tokens, fwd_hooks=interventions.ablate(model, [(0, 2)]))
+    added = model(tokens) - silent
+    torch.testing.assert_close(whole, added - added.mean(-1, keepdim=True))
+
+
+def test_equally_predicted_is_the_nearest_other_token():
+    log_probs = torch.tensor([[[-1.0, -2.0, -2.5, -9.0], [-3.0, -1.0, -1.0, -3.5]]])
+    assert copying.equally_predicted(log_probs, torch.tensor([[1, 3]])).tolist() == [[2, 0]]
+
+
+def test_bins_hold_their_lower_edges_and_tell_when_they_are_empty():
+    by, values = torch.tensor([0.0, 0.1, 0.1, 0.5]), torch.tensor([1.0, 3.0, 5.0, 7.0])
+    with pytest.raises(ValueError, match=r"1 places from 0\.2 to 1"):
+        copying.in_bins([values], by, [0.0, 0.2, 1.0])
+    assert copying.in_bins([values, -values], by, [0.1, 1.0]) == [
+        [(5.0, pytest.approx(2 / 3**0.5))], [(-5.0, pytest.approx(2 / 3**0.5))],
+    ]  # fmt: skip

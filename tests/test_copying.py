@@ -15,6 +15,7 @@ from walkthrough.circuits import (
     own_logit,
     own_logit_rank,
     shuffled_positivity,
+    surprise,
 )
 
 
@@ -141,3 +142,69 @@ def test_arrows_lead_from_open_dots_to_full_ones():
     assert [label.get_text() for label in ax.get_yticklabels()] == ["one·row", "another"]
     assert (ax.get_xscale(), ax.get_xlabel()) == ("log", "probability")
     plt.close("all")
+
+
+def test_the_far_eigenvalue_is_left_out_and_pointed_at():
+    plt.switch_backend("agg")
+    values = torch.tensor([1 + 2j, 1 - 2j, 3 + 0j, -70 + 0j])
+    (ax,) = figures.circuits.eigenvalues({"a head": values})
+    assert ax.get_xlim() == ax.get_ylim() == pytest.approx((-3.45, 3.45))
+    (note,) = ax.texts
+    assert note.get_text() == "one more at\n−70"
+    assert note.xy == pytest.approx((-3.45, 0))
+    near = figures.circuits.eigenvalues({"a head": torch.tensor([1 + 2j, 1 - 2j, 6 + 0j])})[0]
+    assert not near.texts
+    plt.close("all")
+
+
+def test_a_score_is_drawn_beside_its_kinds_of_chance():
+    plt.switch_backend("agg")
+    nulls = {"one": torch.tensor([[0.0, 0.2], [0.1, 0.3]]), "other": torch.tensor([[0.4, 0.4], [0.5, 0.5]])}
+    ax = figures.copying.against_chance(torch.tensor([0.9, -0.2]), nulls, ["0:0", "0:1"], y="score")
+    assert ax.collections[-1].get_offsets().tolist() == [[0, pytest.approx(0.9)], [1, pytest.approx(-0.2)]]
+    assert [line.get_ydata().tolist() for line in ax.lines[:1]] == [[pytest.approx(0.1), pytest.approx(0.2)]]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["one", "other"]
+    plt.close("all")
+
+
+def test_lines_over_bins_stand_where_their_means_are():
+    plt.switch_backend("agg")
+    panels = {
+        "0:1": {"it": [(1.0, 0.1), (2.0, 0.2)], "control": [(0.0, 0.1), (0.5, 0.1)]},
+        "0:2": {"it": [(3.0, 0.1)] * 2},
+    }
+    axes = figures.copying.by_prediction(panels, ["low", "high"], x="probability", y="logits")
+    assert [ax.get_title() for ax in axes] == ["0:1", "0:2"]
+    assert axes[0].lines[0].get_ydata().tolist() == [1.0, 2.0]
+    assert [label.get_text() for label in axes[0].get_xticklabels()] == ["low", "high"]
+    assert [text.get_text() for text in axes[0].figure.legends[0].get_texts()] == ["it", "control"]
+    plt.close("all")
+
+
+def test_mixtures_are_drawn_before_and_after():
+    plt.switch_backend("agg")
+    toys = {"longer": (((3, 1), (1, 3)), [(1, 1), (1, -1)]), "turned": (((1, 3), (-3, 1)), [(1, 0)])}
+    ax = figures.diagrams.mixtures(toys, ("a", "b"))
+    assert [text.get_text() for text in ax.texts if "×" in text.get_text()] == ["× 4", "× 2"]
+    assert sum(patch.get_gid() == "before" for patch in ax.patches) == 3
+    assert sum(patch.get_gid() == "after" for patch in ax.patches) == 3
+    (back,) = figures.diagrams.mixtures({"x": (((1, 3), (3, 1)), [(1, -1)])}, ("a", "b")).texts[-1:]
+    assert back.get_text() == "× −2"
+    plt.close("all")
+
+
+def test_surprise_is_the_distance_from_shuffles_of_the_table_written_out(circuit):
+    shifted = Factors(circuit.A, circuit.B + 3 * noise(len(circuit.B), 1))
+    orders = torch.stack([torch.randperm(len(circuit.A), generator=torch.Generator().manual_seed(s)) for s in range(5)])
+    table = shifted.A @ shifted.B
+    table = table - table.mean(1, keepdim=True)
+    null = torch.stack([positivity_of_whole(table[:, order]) for order in orders])
+    torch.testing.assert_close(surprise(shifted, orders), (positivity_of_whole(table) - null.mean()) / null.std())
+
+
+def test_centring_rows_or_columns_leaves_the_same_eigenvalues(circuit):
+    """A projection may walk round the product, so that the check cannot tell these two, and need not."""
+    table = circuit.A @ circuit.B
+    torch.testing.assert_close(
+        positivity_of_whole(table - table.mean(1, keepdim=True)), positivity_of_whole(table - table.mean(0))
+    )

@@ -112,13 +112,15 @@ def centred(circuit):
 
 
 def eigenvalue_positivity(circuit) -> Float[Tensor, ""]:
-    """Sum of the eigenvalues of a square circuit over the sum of their sizes: +1 if all are positive, about 0 for noise.
+    """Sum of the eigenvalues of a square circuit over the sum of their sizes: from -1 to +1.
 
-    They come from B A, d_head x d_head, which shares all but zeros with A B. Raises ValueError if the circuit is not
-    square (Elhage et al. 2021, "Detecting Copying Behavior").
+    +1 if all are positive, about 0 for noise. They come from B A, d_head x d_head, which shares
+    all but zeros with A B. Raises ValueError if the circuit is not square (Elhage et al. 2021,
+    "Detecting Copying Behavior").
     """
-    if circuit.A.shape[0] != circuit.B.shape[1]:
-        raise ValueError(f"eigenvalues need a square circuit, not {circuit.A.shape[0]} by {circuit.B.shape[1]}")
+    n_rows, n_columns = circuit.A.shape[0], circuit.B.shape[1]
+    if n_rows != n_columns:
+        raise ValueError(f"eigenvalues need a square circuit, not {n_rows} by {n_columns}")
     eigenvalues = torch.linalg.eigvals(circuit.B @ circuit.A)
     return eigenvalues.sum().real / eigenvalues.abs().sum()
 
@@ -143,3 +145,15 @@ def own_logit_rank(circuit, block: int = 512) -> Int[Tensor, " d_vocab"]:
 def shuffled_positivity(circuit, orders: Int[Tensor, "shuffle d_vocab"]) -> Float[Tensor, " shuffle"]:
     """Eigenvalue positivity with the vocabulary of the outs in other orders: what it is if rows and columns are unrelated."""
     return torch.stack([eigenvalue_positivity(type(circuit)(circuit.A, circuit.B[:, order])) for order in orders])
+
+
+def surprise(circuit, orders: Int[Tensor, "shuffle d_vocab"]) -> Float[Tensor, ""]:
+    """How many standard deviations a head's eigenvalue positivity lies above that of its shuffles.
+
+    `circuit` is centred here; each of `orders` is an order of the outs, the columns of `circuit.B`.
+    *Elsewhere:* a z-score.
+    """
+    ov = centred(circuit)
+    shuffled = [type(ov)(ov.A, ov.B[:, order]) for order in orders]
+    null = torch.stack([eigenvalue_positivity(each) for each in shuffled])
+    return (eigenvalue_positivity(ov) - null.mean()) / null.std()

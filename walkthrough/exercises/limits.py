@@ -18,7 +18,7 @@ def wide(rows: int, columns: int, value: float = 2.0**-12) -> Tensor:
     return torch.tensor(value).expand(rows, columns)
 
 
-def small_only(sentence: str, *inputs: Tensor) -> Callable[[Any], str | None]:
+def small_only(sentence: str, *inputs: Any) -> Callable[[Any], str | None]:
     """The `limit` of an exercise: says the sentence to an attempt that asks for too large a table on these inputs.
 
     Nothing else is judged here: the check's other inputs tell whether the answer is right. A table is noticed however

@@ -8,7 +8,7 @@ from jaxtyping import Complex, Float
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from walkthrough.figures.basics import label_tokens
+from walkthrough.figures.basics import label_tokens, visible
 
 
 def stacked(
@@ -55,21 +55,45 @@ def effects(
 
 def before_and_after(
     before: Float[Tensor, "group row"], after: Float[Tensor, "group row"], rows: Sequence[str], groups: Sequence[str], *,
-    x: str, hollow: str = "", colours: Sequence[str] = ("tab:blue", "tab:red"), ax: Axes | None = None,
+    x: str, hollow: str = "", texts: Sequence[Sequence[str]] = (), colours: Sequence[str] = ("tab:blue", "tab:red"),
+    ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
-    """A line for each row and group from one probability, an open dot named `hollow`, to another, on a logarithmic axis."""
-    ax = ax or plt.subplots(figsize=(8, 0.7 + 0.3 * len(rows)), layout="constrained")[1]
-    for shift, start, end, name, colour in zip((-0.15, 0.15), before, after, groups, colours):
+    """A line for each row and group from one probability, an open dot named `hollow`, to another, on a logarithmic axis.
+
+    `texts` hold a token for each group and row, written to the right of its line.
+    """
+    high = 0.55 if texts else 0.3
+    ax = ax or plt.subplots(figsize=(8, 0.7 + high * len(rows)), layout="constrained")[1]
+    for group, (shift, start, end, name, colour) in enumerate(zip((-0.17, 0.17), before, after, groups, colours)):
         places = [row + shift for row in range(len(rows))]
         ax.scatter(start, places, s=30, facecolor="none", edgecolor=colour, zorder=3)  # not hidden by a full one
         ax.scatter(end, places, s=16, color=colour, label=name)
         for place, tail, head in zip(places, start, end):
             ax.plot((tail, head), (place, place), color=colour, linewidth=1)
+        for place, tail, head, text in zip(places, start, end, visible(texts[group]) if texts else ()):
+            right = max(float(tail), float(head))
+            how = {"xytext": (6, 0), "textcoords": "offset points", "va": "center", "fontsize": 8}
+            ax.annotate(text, (right, place), color=colour, family="monospace", **how)
     if hollow:
         ax.scatter([], [], s=30, facecolor="none", edgecolor="grey", label=hollow)
     label_tokens(ax, y=list(rows))
     ax.set(xscale="log", xlabel=x, ylim=(len(rows) - 0.5, -0.5))
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncol=len(groups) + bool(hollow))
+    return ax
+
+
+def against(
+    groups: Mapping[str, tuple[Float[Tensor, " _point"], Float[Tensor, " _point"]]], *, x: str, y: str,
+    colours: Sequence[str] = ("tab:red", "grey", "tab:blue"), marks: Sequence[str] = "o^s", ax: Axes | None = None,
+) -> Axes:  # fmt: skip
+    """A point for each pair of numbers, across and up, in its group's colour and mark; lines at both zeros."""
+    ax = ax or plt.subplots(figsize=(6, 4), layout="constrained")[1]
+    ax.axhline(0, color="grey", linewidth=0.6)
+    ax.axvline(0, color="grey", linewidth=0.6)
+    for (name, (across, up)), colour, mark in zip(groups.items(), colours, marks):
+        ax.scatter(across, up, s=22, color=colour, marker=mark, alpha=0.75, label=name)
+    ax.set(xlabel=x, ylabel=y)
+    ax.legend(loc="lower right")
     return ax
 
 
@@ -100,7 +124,11 @@ def excerpts(
 
 
 def eigenvalues(panels: Mapping[str, Complex[Tensor, " index"]]) -> list[Axes]:
-    """A panel for each set of eigenvalues in the complex plane, each on its own scale; red right of zero, blue left."""
+    """A panel for each set of eigenvalues in the complex plane, each on its own scale; red right of zero, blue left.
+
+    One that lies more than three times as far out as all others would squeeze them into a dot: it is left outside, and an
+    arrow at the edge tells its real part.
+    """
     axes = plt.subplots(1, len(panels), figsize=(3 * len(panels), 3), layout="constrained", squeeze=False)[1]
     for ax, (name, values) in zip(axes.flat, panels.items()):
         ax.axhline(0, color="grey", linewidth=0.6)
@@ -108,8 +136,26 @@ def eigenvalues(panels: Mapping[str, Complex[Tensor, " index"]]) -> list[Axes]:
         ax.scatter(values.real, values.imag, s=10, c=["tab:blue" if x < 0 else "tab:red" for x in values.real])
         ax.set(title=name, xlabel="real part (logits)")
         ax.locator_params(nbins=5)
+        _point_to_the_far_one(ax, values)
     axes[0, 0].set_ylabel("imaginary part (logits)")
     return list(axes.flat)
+
+
+def _point_to_the_far_one(ax: Axes, values: Complex[Tensor, " index"]) -> None:
+    """If one real value is far away, show the others on a scale of their own, and an arrow towards it."""
+    order = values.abs().argsort(descending=True)
+    far, others = values[order[0]], values[order[1:]]
+    if len(values) < 3 or far.imag != 0 or far.abs() < 3 * others.abs().max():
+        return
+    reach = 1.15 * float(others.abs().max())
+    ax.set(xlim=(-reach, reach), ylim=(-reach, reach))
+    side = -1 if far.real < 0 else 1
+    text = f"one more at\n{far.real.item():,.0f}".replace("-", "−")
+    colour = "tab:blue" if side < 0 else "tab:red"
+    ax.annotate(
+        text, (side * reach, 0), (side * 0.45 * reach, -0.65 * reach), fontsize=8, color=colour, ha="center",
+        arrowprops={"arrowstyle": "-|>", "color": colour},
+    )  # fmt: skip
 
 
 def ranked(panels: Mapping[str, tuple[Float[Tensor, " _entry"], Sequence[str]]]) -> list[Axes]:

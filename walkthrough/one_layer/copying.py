@@ -1,6 +1,7 @@
-"""Which words a one-layer model's heads copy, whole and in two pieces; and how well they are copied in runs."""
+"""What a one-layer model's heads do to the tokens that they look at: in their tables, kind by kind, and in runs."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -72,3 +73,116 @@ def copying_effect(
         for word in words.tolist():
             means.append(effect(model, word, destinations, [word], windows, pool, len(destinations)).mean())
     return torch.stack(means)
+
+
+KINDS = (
+    "<BOS>", "line break", "spaces", "word", "Word", "WORD", "·word", "·Word", "·WORD", "digits", "brackets",
+    "other signs", "·other signs", "not ASCII",
+)  # fmt: skip
+
+
+def token_kind(text: str) -> int:
+    """What kind of token a text is, by its letters and signs alone: its place in KINDS, where `·` is a leading space.
+
+    A token that holds a line break is a "line break", whatever follows; one that holds a digit counts as digits, one that
+    holds a bracket as brackets. Words are letters only, told apart by a leading space and by capitals.
+    """
+    body = text.strip(" ")
+    space = "·" if body and text.startswith(" ") else ""
+    if text == "<BOS>":
+        kind = "<BOS>"
+    elif not text.isascii():
+        kind = "not ASCII"
+    elif "\n" in text:
+        kind = "line break"
+    elif not body:
+        kind = "spaces"
+    elif body.isalpha():
+        kind = space + ("WORD" if len(body) > 1 and body.isupper() else "Word" if body[0].isupper() else "word")
+    elif any(sign.isdigit() for sign in body):
+        kind = "digits"
+    elif any(sign in "()[]{}" for sign in body):
+        kind = "brackets"
+    else:
+        kind = space + "other signs"
+    return KINDS.index(kind)
+
+
+def shuffles_within(kinds: Int[Tensor, " d_vocab"], n_shuffles: int) -> Int[Tensor, "shuffle d_vocab"]:
+    """Random orders of the vocabulary in which every token is replaced by one of its own kind.
+
+    Within a kind every order is equally likely. Uses torch's own generator.
+    """
+    orders = torch.arange(len(kinds)).repeat(n_shuffles, 1)
+    for kind in kinds.unique():
+        members = (kinds == kind).nonzero()[:, 0]
+        for order in orders:
+            order[members] = members[torch.randperm(len(members))]
+    return orders
+
+
+def kind_logit(circuit, kinds: Int[Tensor, " d_vocab"]) -> Float[Tensor, " d_vocab"]:
+    """What each token adds to the average token of its own kind (itself among them), in logits.
+
+    It is the mean of `own_logit` over all shuffles of the outs within their kinds.
+    """
+    members = torch.nn.functional.one_hot(kinds).to(circuit.B)
+    average = circuit.B @ members / members.sum(0).clamp_min(1)  # [d_head kind]
+    return (circuit.A * average[:, kinds].T).sum(-1)
+
+
+def attended_own_logit(
+    pattern: Float[Tensor, "batch query key"],
+    tokens: Int[Tensor, "batch key"],
+    own: Float[Tensor, " d_vocab"],
+) -> Float[Tensor, "batch query"]:
+    """What a head adds to the tokens that it looks at: their own logits, weighted by attention.
+
+    `own` is the diagonal of the head's centred OV circuit, in logits. <BOS>, at position 0, is left
+    out. Above zero if the head copies where it looks, below zero if it suppresses.
+    """
+    own_at_key = own[tokens]
+    own_at_key[:, 0] = 0
+    return (pattern * own_at_key[:, None, :]).sum(-1)
+
+
+def through_entries(
+    circuit, pattern: Float[Tensor, "batch query key"], tokens: Int[Tensor, "batch key"], outs: Int[Tensor, " d_vocab"]
+) -> Float[Tensor, "batch query d_vocab"]:
+    """The logits that reach a prompt through one entry of each row of an OV circuit: column outs[a] of row a.
+
+    With outs = arange(d_vocab) these are the diagonal's, from each token to itself. To subtract them from the model's
+    logits is to run it with these entries of the table set to zero.
+    """
+    entries = (circuit.A * circuit.B[:, outs].T).sum(-1)
+    moved = pattern * entries[tokens][:, None, :]
+    logits = moved.new_zeros(*pattern.shape[:2], len(outs))
+    return logits.scatter_add(2, outs[tokens][:, None, :].expand_as(pattern), moved)
+
+
+def equally_predicted(
+    log_probs: Float[Tensor, "batch query d_vocab"], tokens: Int[Tensor, "batch query"]
+) -> Int[Tensor, "batch query"]:
+    """For each token, the other one to which a prediction gives most nearly the same log-probability: a control."""
+    given = log_probs.gather(2, tokens[..., None])
+    distance = (log_probs - given).abs()
+    return distance.scatter(2, tokens[..., None], torch.inf).argmin(-1)
+
+
+def in_bins(
+    values: Sequence[Float[Tensor, " place"]], by: Float[Tensor, " place"], edges: Sequence[float]
+) -> list[list[tuple[float, float]]]:
+    """For each of the values, its mean and the standard error of that mean in each bin of `by`, lower edges included.
+
+    Raises ValueError for a bin with fewer than two places, which has no spread.
+    """
+    means = []
+    for each in values:
+        found = []
+        for low, high in pairwise(edges):
+            inside = each[(by >= low) & (by < high)]
+            if len(inside) < 2:
+                raise ValueError(f"{len(inside)} places from {low:g} to {high:g}: choose wider bins")
+            found.append((inside.mean().item(), (inside.std() / len(inside) ** 0.5).item()))
+        means.append(found)
+    return means

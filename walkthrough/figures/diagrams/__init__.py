@@ -9,10 +9,10 @@ from walkthrough.figures.diagrams.orders import ordered_runs, two_routes
 from walkthrough.figures.diagrams.paths import freezing, path_expansion
 from walkthrough.figures.diagrams.spaces import bench, subspaces
 from walkthrough.figures.diagrams.stream import composition, head, residual_stream
-from walkthrough.figures.diagrams.tables import direct_path, kronecker, low_rank
+from walkthrough.figures.diagrams.tables import direct_path, kronecker, low_rank, two_by_two
 from walkthrough.figures.diagrams.text import arcs, rotation, tokens_to_logits
 
 __all__ = [
     "arcs", "bench", "composition", "direct_path", "freezing", "head", "kronecker", "low_rank", "mixtures", "ordered_runs", "path_expansion",
-    "residual_stream", "rotation", "subspaces", "tokens_to_logits", "two_routes",
+    "residual_stream", "rotation", "subspaces", "tokens_to_logits", "two_by_two", "two_routes",
 ]  # fmt: skip
