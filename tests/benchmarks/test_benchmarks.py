@@ -1,9 +1,10 @@
 """How fast, with nothing asserted about time: `python tests/run.py benchmarks`, on an idle machine."""
 
-import dataclasses
+import statistics
 import subprocess
 import sys
-from timeit import repeat
+from dataclasses import replace
+from time import perf_counter
 
 import pytest
 import torch
@@ -12,22 +13,11 @@ from transformer_lens.tools.training import TrainConfig, train
 
 from walkthrough import models, training
 
-TRAINING = "training: the same tokens"
-
-
-@pytest.fixture(scope="module")
-def recipe(rounds):
-    return training.Recipe(2, steps=rounds(12), warmup=1)
-
-
-@pytest.fixture(scope="module")
-def rows(recipe):
-    """Random tokens, for every step a batch."""
-    return torch.randint(1, recipe.d_vocab, (recipe.batch * recipe.steps, recipe.n_ctx + 1))
+STEPS = 6
 
 
 class Rows(Dataset):
-    """The same rows in the form that TransformerLens' trainer takes."""
+    """Random tokens in the form that TransformerLens' trainer takes."""
 
     def __init__(self, rows):
         self.rows = rows
@@ -39,46 +29,64 @@ class Rows(Dataset):
         return {"tokens": self.rows[i]}
 
 
-def our_steps(model, recipe, rows):
-    loss_of, opts = training.Loss(model, recipe.bf16), training.optimisers(model, recipe)
-    for batch in rows.split(recipe.batch):
-        model.zero_grad(set_to_none=True)
-        loss_of(batch).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimiser in opts.values():
-            optimiser.step()
-
-
-def gflops_of_a_matrix_product(dtype):
-    a = torch.randn(1024, 1024, dtype=dtype)
-    return 2 * 1024**3 / min(repeat(lambda: a @ a, number=1, repeat=20)) / 1e9
-
-
-@pytest.mark.parametrize("bf16", [True, False], ids=["bf16", "float32"])
-@pytest.mark.benchmark(group=TRAINING)
-def test_our_trainer(benchmark, recipe, rows, short, bf16):
-    """Six operations a weight and token (twice that for each entry of a score), over the time they took."""
-    recipe = dataclasses.replace(recipe, bf16=bf16)
+def our_trainer(recipe, rows):
     model = models.PaperModel(models.config(**recipe.shape))
-    benchmark.pedantic(our_steps, (model, recipe, rows), rounds=1, warmup_rounds=int(not short))
-    seconds = benchmark.stats.stats.min
-    weights = recipe.n_layers * (4 * recipe.d_model**2 + 2 * recipe.n_ctx * recipe.d_model)
-    tokens = recipe.n_ctx * len(rows)
-    gflops = 6 * tokens * (weights + recipe.d_model * recipe.d_vocab) / seconds / 1e9
-    limit = gflops_of_a_matrix_product(torch.bfloat16 if bf16 else torch.float32)
-    print(
-        f"\n{tokens / seconds:,.0f} tokens/s; {gflops:.0f} GFLOP/s, {gflops / limit:.0%} of a plain product's {limit:.0f}"
-    )
+    loss_of, opts = training.Loss(model, recipe.bf16), training.optimisers(model, recipe)
+
+    def steps():
+        for batch in rows.split(recipe.batch):
+            model.zero_grad(set_to_none=True)
+            loss_of(batch).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            for optimiser in opts.values():
+                optimiser.step()
+
+    return steps
 
 
-@pytest.mark.benchmark(group=TRAINING)
-def test_transformer_lens_trainer(benchmark, recipe, rows, short):
+def their_trainer(recipe, rows):
     bridge = models.bridge(models.PaperModel(models.config(**recipe.shape | {"n_ctx": recipe.n_ctx + 1})))
     for name, parameter in bridge.named_parameters():
         parameter.requires_grad_(not name.endswith("bias"))
     config = TrainConfig(num_epochs=1, batch_size=recipe.batch, print_every=None, device="cpu")
-    benchmark.pedantic(train, (bridge, config, Rows(rows)), rounds=1, warmup_rounds=int(not short))
-    print(f"\n{recipe.n_ctx * len(rows) / benchmark.stats.stats.min:,.0f} tokens/s")
+    return lambda: train(bridge, config, Rows(rows))
+
+
+def operations(recipe, rows):
+    """Of the model alone: six for each weight and token, and twice that for each entry of a score."""
+    weights = recipe.n_layers * (4 * recipe.d_model**2 + 2 * recipe.n_ctx * recipe.d_model)
+    return 6 * recipe.n_ctx * len(rows) * (weights + recipe.d_model * recipe.d_vocab)
+
+
+def seconds(run):
+    start = perf_counter()
+    run()
+    return perf_counter() - start
+
+
+def test_trainers_side_by_side(rounds):
+    """Ours in both precisions, Muon's work included, TransformerLens' trainer with its Adam, and a plain product; in turn."""
+    recipe = training.Recipe(2, bf16=False)
+    rows = torch.randint(1, recipe.d_vocab, (recipe.batch * rounds(STEPS), recipe.n_ctx + 1))
+    a = torch.randn(1024, 1024)
+    contenders = {
+        "ours, float32": (our_trainer(recipe, rows), rows),
+        "ours, bfloat16": (our_trainer(replace(recipe, bf16=True), rows[: recipe.batch]), rows[: recipe.batch]),
+        "TransformerLens'": (their_trainer(recipe, rows), rows),
+    }
+    speeds, product = {name: [] for name in contenders}, []
+    for _ in range(rounds(6)):
+        product.append(2 * len(a) ** 3 / min(seconds(lambda: a @ a) for _ in range(10)))
+        for name, (steps, given) in contenders.items():
+            speeds[name].append(recipe.n_ctx * len(given) / seconds(steps))
+    median, limit = {name: statistics.median(values) for name, values in speeds.items()}, statistics.median(product)
+    each = operations(recipe, rows) / (recipe.n_ctx * len(rows))
+    print(f"\n{torch.get_num_threads()} threads; a plain float32 product of 1024 x 1024: {limit / 1e9:.0f} GFLOP/s")
+    for name, speed in median.items():
+        share, ratio = speed * each / limit, speed / median["TransformerLens'"]
+        print(
+            f"{name:17} {speed:8,.0f} tokens/s, {share:4.0%} of the product's rate, {ratio:.2f} times TransformerLens'"
+        )
 
 
 @pytest.mark.parametrize("name", models.NAMES)
