@@ -112,7 +112,7 @@ def table() -> str:
         card = models.read_card(name)
         m = card["measured"]
         previous = f"{max(m['previous_token_layer_0']):.2f}" if card["config"]["n_layers"] else "–"
-        induction = sorted((s for key in m if key.startswith("prefix") for s in m[key] if s >= 0.3), reverse=True)
+        induction = sorted((s for key in m if key.startswith("prefix") for s in m[key] if s > 0.5), reverse=True)
         lines.append(
             f"| `{name}` | {card['tokens'] / 1e6:.1f} M | {m['held_out_loss']:.2f} ± {m['held_out_loss_stderr']:.2f} "
             f"| {m['late_minus_early']:+.2f} ± {m['late_minus_early_stderr']:.2f} "

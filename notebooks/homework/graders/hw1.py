@@ -45,7 +45,8 @@ def credit_cases(seed: int) -> list[tuple]:
     sizes = [(1, 12, 3, 11, 1, 6), (3, 16, 2, 9, 2, 5), (2, 12, 2, 13, 3, 8)]
     cases = []
     for i, (n_layers, d_model, n_heads, d_vocab, batch, n_pos) in enumerate(sizes):
-        tokens = torch.randint(1, d_vocab, (batch, n_pos), generator=torch.Generator().manual_seed(seed + i))
+        generator = torch.Generator().manual_seed(seed + i)
+        tokens = torch.randint(1, d_vocab, (batch, n_pos), generator=generator)
         tokens[:, 0] = 0
         cases.append((loud_model(n_layers, d_model, n_heads, d_vocab, seed + i), tokens))
     return cases

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from graders.hw3_models import CHANCE, COPYING, seeds
+from graders.hw3_models import CENTRE, COPYING, MIXTURES, seeds
 
 VOCABULARY = 2**19  # its table has a terabyte
 
@@ -123,8 +123,8 @@ def singular(side: int):
 
 
 CONTRAST = [
-    ("the constant in each row was left in, and a softmax ignores it", CHANCE, dict(centre=False)),
-    ("the mean row was taken out, not the mean of each row: softmax ignores a constant along a row", CHANCE,
+    ("the constant in each row was left in, and a softmax ignores it", CENTRE, dict(centre=False)),
+    ("the mean row was taken out, not the mean of each row: softmax ignores a constant along a row", CENTRE,
         lambda A, B: contrast((A - A.mean(0)).double(), B.double(), centre=False)),
     ("that eigenvector is for columns: our mixtures are rows and stand left of the table", COPYING,
         dict(turn=lambda M: M, back=lambda y, A, B: A @ y)),
@@ -132,13 +132,13 @@ CONTRAST = [
         dict(turn=lambda M: M)),
     ("A leads back to the wrong side: which factor has a column for each out?", COPYING,
         dict(back=lambda y, A, B: A @ y)),
-    ("largest in size is not largest: that eigenvalue is negative, and its mixture lowers itself", COPYING,
+    ("largest in size is not largest: that eigenvalue is negative, and its mixture lowers itself", MIXTURES,
         dict(rank=lambda values: values.abs())),
-    ("that eigenvalue is one of a complex pair, which turns one mixture into another", COPYING,
+    ("that eigenvalue is one of a complex pair, which turns one mixture into another", MIXTURES,
         dict(rank=lambda values: values.real)),
-    ("your matrix was made symmetric: a head's table is not", CHANCE, symmetric),
-    ("a singular vector goes in and another comes out: an eigenvector must come back as itself", COPYING, singular(0)),
-    ("a singular vector of the outs: another comes in for it, and an eigenvector must come back as itself", COPYING,
+    ("your matrix was made symmetric: a head's table is not", MIXTURES, symmetric),
+    ("a singular vector goes in and another comes out: an eigenvector must come back as itself", MIXTURES, singular(0)),
+    ("a singular vector of the outs: another comes in for it, and an eigenvector must come back as itself", MIXTURES,
         singular(2)),
     ("not of length 1: divide by the norm", COPYING, dict(scale=lambda v: v * v[v.abs().argmax()].sign())),
     ("neither of length 1 nor with the sign that was asked", COPYING, dict(scale=lambda v: v)),
@@ -148,6 +148,6 @@ CONTRAST = [
         dict(scale=lambda v: v / v.norm())),
     ("that is in the head's d_head dimensions: a mixture has one entry for each token", COPYING,
         dict(back=lambda y, A, B: y)),
-    ("those are the tokens' own logits, the diagonal", COPYING,
+    ("those are the tokens' own logits, the diagonal", MIXTURES,
         lambda A, B: unit((A * centred_columns(B).T).sum(1).double())),
 ]  # fmt: skip

@@ -8,8 +8,9 @@ PATHS = "notebook 04, “The model is a sum of paths”"
 TABLES = "notebook 04, “Two tables for each head”"
 STEPS = "notebook 03, “Where a head looks”"
 MAP = "notebook 00, “The weights, by name”"
-COPYING = "notebook 05, “Copying, in d_head numbers”"
-CHANCE = "notebook 05, “How sure may we be?”"
+CENTRE = "notebook 04, “What may be compared with what”"
+MIXTURES = "notebook 05, “From single tokens to mixtures”"
+COPYING = "notebook 05, “Thirty-two eigenvalues for 4,096 tokens”"
 SAY = "notebook 06, “What two tables must say”"
 
 

@@ -6,7 +6,7 @@ import math
 import torch
 from torch import Tensor
 
-from graders.hw3_models import CHANCE, MAP, SAY, TABLES, loud, seeds
+from graders.hw3_models import CENTRE, MAP, SAY, TABLES, loud, seeds
 
 
 def circuits_of(model, head: int) -> tuple[Tensor, Tensor]:
@@ -170,7 +170,7 @@ TWICE = [
         lambda x: {"looks": x["qk"].sigmoid()}),
     ("what `<BOS>` moves is forgotten: attention paid to the source is taken from `<BOS>`", SAY,
         lambda x: {"moved": x["centred"]}),
-    ("not centred: a raise shared by the whole vocabulary changes no prediction", CHANCE,
+    ("not centred: a raise shared by the whole vocabulary changes no prediction", CENTRE,
         lambda x: {"moved": x["ov"] - x["ov"][0]}),
     ("outs were read off with W_E: embedding and unembedding are two matrices", MAP,
         lambda x: {"moved": x["tied"] - x["tied"][0]}),
@@ -183,7 +183,7 @@ TOP = [
         other_best(lambda x: {"looks": x["log_odds"]})),
     ("the softmax runs over the whole vocabulary: only `<BOS>` and the source are there", TABLES,
         other_best(lambda x: {"looks": x["qk"].softmax(-1)})),
-    ("the mean of a row is over the whole vocabulary, not over `tokens` alone", CHANCE,
+    ("the mean of a row is over the whole vocabulary, not over `tokens` alone", CENTRE,
         other_best(lambda x: {"moved": (m := x["ov"] - x["ov"][0]) - m[:, x["tokens"]].mean(1, keepdim=True)})),
     ("the OV table is transposed: a row is a source, a column an out", TABLES,
         other_best(lambda x: {"moved": x["moved"].T})),

@@ -38,7 +38,7 @@ FIRST: dict[str, tuple[tuple[str, str], ...]] = {
     "hw2-2": (
         ("keeps one vote of a token that stands in several places", "a token that stands in several places"),
         ("reads the OV table the wrong way round", "the OV table is read the wrong way round"),
-        ("forgets that a vote weighs as much as its attention", "every place that can be seen counts in full"),
+        ("averages attention over places, where a head adds", "attention was averaged over the places"),
         ("adds up probabilities", "probabilities do not add"),
     ),
     "hw2-3": (
