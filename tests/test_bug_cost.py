@@ -195,3 +195,49 @@ def test_file_rows_are_whole_windows_of_one_file_each(one_layer):
     assert (rows[:, 0] == 0).all()
     for row, number in zip(rows, file):
         assert tokenizer.decode(row[2:-1].tolist()) in texts[number]  # cut tokens at the ends may not be the text's
+
+
+def test_second_order_is_close_to_kl_and_the_closer_the_smaller_the_error():
+    generator = torch.Generator().manual_seed(0)
+    q, other = torch.rand(2, 9, generator=generator, dtype=torch.float64).log_softmax(-1).exp()
+    off = []
+    for size in (0.1, 0.01):
+        p = q + size * (other - q)
+        kl = (p * (p / q).log()).sum()
+        off.append((bug_cost.second_order(p, q) / kl - 1).abs())
+    assert off[0] < 0.1
+    assert off[1] < 0.2 * off[0]
+
+
+def test_halves_agree_with_squares_where_they_are_the_same_and_cancel_where_they_are_opposite():
+    q, e = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([0.1, -0.04, -0.06])
+    squares = bug_cost.second_order(q + e, q)
+    torch.testing.assert_close(bug_cost.shared_by_halves(q + e, q + e, q), squares)
+    torch.testing.assert_close(bug_cost.shared_by_halves(q + e, q - e, q), -squares)
+
+
+def test_what_a_direct_table_mends_is_least_squares():
+    """By torch.linalg.lstsq: every entry of the table is an unknown, each error an equation, weighted by its cost."""
+    generator = torch.Generator().manual_seed(0)
+    expected = torch.rand(7, 3, generator=generator) * 20 + 1
+    wrong, destination = torch.randn(7, 3, generator=generator), torch.tensor([0, 1, 0, 2, 1, 0, 1])
+    table = torch.zeros(7, 3, 3, 3)
+    for context, b in enumerate(destination):
+        for out in range(3):
+            table[context, out, b, out] = expected[context, out]
+    root = (1 / (2 * expected)).sqrt().flatten()
+    unknowns, target = table.view(21, 9), wrong.flatten()
+    best = torch.linalg.lstsq(root[:, None] * unknowns, (root * target)[:, None]).solution[:, 0]
+    torch.testing.assert_close(bug_cost.mend(wrong, expected, destination), (target - unknowns @ best).view(7, 3))
+
+
+def test_frequent_contexts_are_those_seen_often_and_positions_stay():
+    model, (rows, file) = models.tiny(1), tiny_rows()
+    errors, _ = tally(model, rows, file, folds=3, least=5)
+    often = errors.frequent(12)
+    keep = errors.seen.sum(0) >= 12
+    assert 0 < len(often.present) == keep.sum() < len(keep)
+    assert torch.equal(often.wrong, errors.wrong[:, keep])
+    assert torch.equal(often.push, errors.push[keep])
+    assert (often.tokens, often.outputs.tolist()) == (errors.tokens, errors.outputs.tolist())
+    assert often.seen.sum(0).min() >= 12

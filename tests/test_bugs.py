@@ -1,14 +1,13 @@
 """Bugs by a second road: the search in plain loops, languages whose cost has a formula, the model run by hand."""
 
-import itertools
+import math
 
 import pytest
 import torch
 
 from walkthrough import models
 from walkthrough.one_layer import bugs
-from walkthrough.one_layer.bugs import Bug
-from walkthrough.one_layer.skip_trigrams import with_and_without
+from walkthrough.one_layer.skip_trigrams import strengths
 
 
 def noise(*shape, seed=0):
@@ -21,85 +20,133 @@ def tiny():
 
 
 @pytest.fixture(scope="module")
-def counts():
-    generator = torch.Generator().manual_seed(0)
-    table = torch.randint(1, 60, (64, 64), generator=generator)
-    return table * (torch.rand(64, 64, generator=generator) > 0.4)
+def text():
+    """Rows of few tokens, so that much comes again, in which 3 is never followed by 4 within 5 tokens after 2."""
+    rows = torch.randint(1, 7, (90, 41), generator=torch.Generator().manual_seed(1))
+    rows[:, 0] = 0
+    for row in rows:
+        for pos in range(1, 40):
+            if row[pos] == 3 and row[pos + 1] == 4 and 2 in row[max(0, pos - 5) : pos]:
+                row[pos + 1] = 5
+    return rows, torch.arange(90) // 3
 
 
-def slow_search(model, counts, often, seen, expected, k):
-    """Every head, source, pair of destinations and pair of outs."""
-    ids = [t for t in range(1, 64) if counts[t].sum() >= often]
-    column, total = counts.sum(0), counts.sum()
-    known = lambda b, c: counts[b, c] >= seen
-    never = lambda b, c: counts[b, c] == 0 and counts[b].sum() * column[c] / total >= expected
+def test_the_fourth_entry_is_that_of_an_outer_product():
+    table = torch.outer(torch.tensor([0.3, 0.8]), torch.tensor([2.0, -1.5]))
+    right, crossed, other_crossed, other_right = table.flatten().tolist()
+    assert bugs.fourth_entry(right, other_right, crossed) == pytest.approx(other_crossed)
+
+
+def test_jensen_shannon_is_the_mutual_information_of_a_coin_and_what_it_decides():
+    p, q = noise(2, 7).double().softmax(-1)
+    joint = torch.stack([p, q]) / 2
+    by_chance = joint.sum(1, keepdim=True) * joint.sum(0)
+    torch.testing.assert_close(bugs.jensen_shannon(p, q), (joint * (joint / by_chance).log()).sum())
+    disjoint = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
+    assert bugs.jensen_shannon(*disjoint).item() == pytest.approx(math.log(2))
+
+
+def test_the_worst_bug_by_sorting_all_triples():
+    looks, moved = torch.rand(4, 5, generator=torch.Generator().manual_seed(3)), noise(4, 6)
+    counts = torch.randint(0, 3, (4, 5, 6), generator=torch.Generator().manual_seed(4))
+    counts[1, 2] = 0
+    every = [(looks[a, b] * moved[a, c], a, b, c) for a in range(4) for b in range(5) for c in range(6)]
+    allowed = [(x.item(), a, b, c) for x, a, b, c in every if counts[a, b, c] == 0 and counts[a, b].any()]
+    assert bugs.worst_bug(looks, moved, counts) == max(allowed)[1:]
+
+
+def test_follows_within_by_slices(text):
+    rows, _ = text
+    found = bugs.follows_within(rows, 2, within=5)
+    for row in range(5):
+        for pos in range(41):
+            assert found[row, pos] == (2 in rows[row, max(0, pos - 5) : pos])
+
+
+def slow_search(rows, file, counts, source, seen, expected, within):
+    """Every pair, place by place."""
     found = {}
-    for head in range(model.cfg.n_heads):
-        W_Q, W_K, W_V, W_O = model.W_Q[0, head], model.W_K[0, head], model.W_V[0, head], model.W_O[0, head]
-        scores = (model.W_E @ W_Q) @ (model.W_E @ W_K).T / model.cfg.d_head**0.5
-        moved = model.W_E @ W_V @ W_O @ model.W_U
-        moved = moved - moved.mean(1, keepdim=True)
-        for a in ids:
-            outs = sorted(ids, key=lambda c: -moved[a, c])[:k]
-            for (b, b2), (c, c2) in itertools.product(itertools.permutations(ids, 2), itertools.combinations(outs, 2)):
-                if known(b, c) and known(b2, c2) and never(b, c2) and never(b2, c):
-                    share = [torch.sigmoid(scores[x, a] - scores[x, 0]).item() for x in (b, b2)]
-                    forced = min(share[0] * moved[a, c2].item(), share[1] * moved[a, c].item())
-                    if forced > 0:
-                        found.setdefault((head, a), []).append((forced, {(b, c), (b2, c2)}))
+    for b in range(1, 7):
+        for c in range(7):
+            if counts[b, c] < seen:
+                continue
+            places, hits, near, has_b, has_pair = 0, 0, set(), set(), set()
+            for row, f in zip(rows.tolist(), file.tolist()):
+                for pos in range(len(row) - 1):
+                    if row[pos] != b:
+                        continue
+                    has_b.add(f)
+                    has_pair |= {f} if row[pos + 1] == c else set()
+                    if source in row[max(0, pos - within) : pos]:
+                        places, hits = places + 1, hits + (row[pos + 1] == c)
+                        near.add(f)
+            by_places = places * counts[b, c].item() / counts[b].sum().item()
+            wanted = min(by_places, len(near) * len(has_pair) / max(1, len(has_b)))
+            if hits == 0 and wanted >= expected:
+                found[source, b, c] = wanted
     return found
 
 
-def test_the_search_finds_what_loops_find(tiny, counts):
-    some = counts.clone()
-    some[14:] = 0  # fewer tokens come first often: the loops are slow
-    arguments = {"often": 100, "seen": 5, "expected": 1.0, "k": 4}
-    slow, found = slow_search(tiny, some, **arguments), bugs.search(tiny, some, **arguments)
-    assert len(slow) > 5
-    assert {(bug.head, bug.source) for bug in found} == slow.keys()
-    for bug in found:
-        best = max(forced for forced, _ in slow[bug.head, bug.source])
-        as_strong = [pairs for forced, pairs in slow[bug.head, bug.source] if forced > best - 1e-6]
-        assert bug.forced == pytest.approx(best, abs=1e-6)
-        assert set(bug.pairs(crossed=False)) in as_strong
-    assert [bug.forced for bug in found] == sorted((bug.forced for bug in found), reverse=True)
+def test_what_never_comes_together_by_loops(text):
+    rows, file = text
+    counts = torch.randint(0, 300, (7, 7), generator=torch.Generator().manual_seed(2))
+    counts[3, 4] = 250
+    slow = {}
+    for source in (2, 5):
+        slow |= slow_search(rows, file, counts, source, seen=100, expected=5.0, within=5)
+    found = bugs.never_together(rows, file, counts, torch.tensor([2, 5]), seen=100, expected=5.0, within=5)
+    triples = zip(*(part.tolist() for part in found[:3]))
+    assert dict(zip(triples, found.expected.tolist())) == pytest.approx(slow)
+    assert (2, 3, 4) in slow
+    hits, places = bugs.count_together(rows, found, within=5)
+    assert not hits.any()
+    assert (places >= 5).all()
 
 
-def test_right_pairs_were_counted_and_crossed_pairs_never(tiny, counts):
-    found = bugs.search(tiny, counts, often=100, seen=20, expected=1.0)
-    assert found
-    for bug in found:
-        assert all(counts[pair] >= 20 for pair in bug.pairs(crossed=False))
-        assert all(counts[pair] == 0 for pair in bug.pairs(crossed=True))
+def test_counts_of_triples_by_loops(text):
+    rows, _ = text
+    triples = bugs.Triples(*torch.tensor([[1, 2], [4, 3], [6, 4]]), torch.ones(2))
+    hits, places = bugs.count_together(rows, triples, within=4)
+    for i, (a, b, c) in enumerate(((1, 4, 6), (2, 3, 4))):
+        following = [
+            row[pos + 1]
+            for row in rows.tolist()
+            for pos in range(40)
+            if row[pos] == b and a in row[max(0, pos - 4) : pos]
+        ]
+        assert (hits[i], places[i]) == (following.count(c), len(following))
 
 
-def test_the_shipped_model_has_stronger_bugs_than_an_untrained_one(one_layer):
-    from walkthrough import corpus
-
-    shipped = corpus.load_bigrams()
-    untrained = models.bridge(models.PaperModel(models.config(1), 0))
-    assert bugs.search(one_layer, shipped)[0].forced > 20 * bugs.search(untrained, shipped)[0].forced
-
-
-def test_a_model_without_layers_has_no_bugs(counts):
+def test_strength_is_the_skip_trigram_score_of_each_head(tiny):
+    triples = bugs.Triples(*torch.tensor([[5, 9, 11], [7, 8, 2], [20, 21, 3]]), torch.ones(3))
+    every = strengths(tiny, triples.source, triples.destination, triples.out[:, None])
+    torch.testing.assert_close(bugs.strength(tiny, triples), every.diagonal(dim1=1, dim2=2))
     with pytest.raises(ValueError, match="no layers"):
-        bugs.search(models.tiny(0), counts)
+        bugs.strength(models.tiny(0), triples)
 
 
-def test_pairs_of_a_bug():
-    bug = Bug(0, 9, (1, 2), (3, 4), 1.0)
-    assert (bug.pairs(crossed=False), bug.pairs(crossed=True)) == ([(1, 3), (2, 4)], [(1, 4), (2, 3)])
+def test_one_for_each_source_keeps_the_order():
+    triples = bugs.Triples(torch.tensor([4, 4, 7, 9]), *torch.arange(8).view(2, 4), torch.ones(4))
+    kept = bugs.one_for_each_source(triples, torch.tensor([3, 1, 0, 2]), 3)
+    assert kept.source.tolist() == [9, 4, 7]
+    assert kept.destination.tolist() == [3, 1, 2]
+    assert len(bugs.one_for_each_source(triples, torch.tensor([0, 1, 2, 3]), 2).source) == 2
 
 
-def test_in_contexts_puts_each_pair_in_its_place(tiny):
-    windows = torch.randint(10, 64, (40, 32), generator=torch.Generator().manual_seed(0))
-    pool, found = torch.arange(50, 60), [Bug(0, 5, (7, 8), (20, 21), 1.0), Bug(0, 6, (9, 8), (22, 23), 1.0)]
-    log_probs = bugs.in_contexts(tiny, found, windows, pool, n_contexts=8)
-    for i, bug in enumerate(found):
-        for crossed in (False, True):
-            for j, (destination, out) in enumerate(bug.pairs(crossed)):
-                after = with_and_without(tiny, bug.source, destination, windows, pool, 8)
-                torch.testing.assert_close(log_probs[int(crossed), :, i, j], after[:, :, out])
+def test_in_text_reads_places_of_the_text_and_replaces_every_source(tiny, text):
+    rows, _ = text
+    log_probs, following = bugs.in_text(tiny, 2, 3, rows, torch.tensor([50]), n_contexts=1000, length=12, within=5)
+    at = [(r, p) for r in range(90) for p in range(11, 40) if rows[r, p] == 3 and 2 in rows[r, p - 5 : p]]
+    assert sorted(following.tolist()) == sorted(rows[r, p + 1].item() for r, p in at)
+    assert 4 not in following
+    runs = []
+    for r, p in at:
+        prompt = torch.cat([torch.zeros(1, dtype=torch.long), rows[r, p - 10 : p + 1]])
+        swapped = torch.where(prompt == 2, 50, prompt)
+        runs.append(torch.stack([tiny(prompt[None])[0, -1], tiny(swapped[None])[0, -1]]).log_softmax(-1))
+    torch.testing.assert_close(log_probs.mean(1), torch.stack(runs).mean(0), atol=1e-5, rtol=1e-4)
+    with pytest.raises(ValueError, match="no row has token 60 within 5 tokens before token 3"):
+        bugs.in_text(tiny, 60, 3, rows, torch.tensor([50]), length=12, within=5)
 
 
 def test_contexts_are_all_small_sets_with_bos():

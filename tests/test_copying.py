@@ -208,3 +208,17 @@ def test_centring_rows_or_columns_leaves_the_same_eigenvalues(circuit):
     torch.testing.assert_close(
         positivity_of_whole(table - table.mean(1, keepdim=True)), positivity_of_whole(table - table.mean(0))
     )
+
+
+def test_each_line_has_its_own_token_and_groups_their_own_marks():
+    plt.switch_backend("agg")
+    start, end = torch.tensor([[0.1, 0.2], [0.01, 0.02]]), torch.tensor([[0.3, 0.1], [0.03, 0.04]])
+    texts = (["a b", "c"], ["d", "e"])
+    ax = figures.circuits.before_and_after(start, end, ["x", "y"], ("r", "w"), x="p", texts=texts)
+    assert [text.get_text() for text in ax.texts] == ["a·b", "c", "d", "e"]
+    assert [round(text.xy[0], 2) for text in ax.texts] == [0.3, 0.2, 0.03, 0.04]
+    points = {"up": (torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])), "down": (torch.tensor([-1.0]), torch.zeros(1))}
+    ax = figures.circuits.against(points, x="weights", y="runs")
+    assert [dots.get_offsets().tolist() for dots in ax.collections] == [[[1, 3], [2, 4]], [[-1, 0]]]
+    assert [label.get_text() for label in ax.get_legend().get_texts()] == ["up", "down"]
+    plt.close("all")

@@ -31,6 +31,8 @@ CASES = {
     "rank": ("low_rank", {"rows": 256, "columns": 256, "rank": 32, "names": ("$W_{OV}$", "$W_V$", "$W_O$")}),
     "rank-flat": ("low_rank", {"rows": 300, "columns": 1000, "rank": 3}),
     "rank-upright": ("low_rank", {"rows": 4096, "columns": 512, "rank": 256, "names": ("$W$", "$a$", "$b$")}),
+    "two": ("two_by_two", {"source": "keep", "destinations": ("in", "at"), "outs": ("mind", "bay"),
+                           "looks": (0.8, 0.5), "moved": (3, 2)}),
     "frozen-1": ("freezing", {"n_layers": 1}),
     "frozen-2": ("freezing", {"n_layers": 2}),
     "paths-1": ("path_expansion", {"n_layers": 1, "n_heads": 8}),
@@ -58,6 +60,8 @@ CASES = {
     "rotation": ("rotation", {}),
     "rotation-20": ("rotation", {"degrees": 20}),
     "subspaces": ("subspaces", {}),
+    "mixtures": ("mixtures", {"panels": {"longer": (((3, 1), (1, 3)), [(0.7, 0.7), (0.7, -0.7)]), "turned": (((1, 3), (-3, 1)),
+                              [(1, 0), (0, 1)])}, "names": ("if", "else")}),
     "bench": ("bench", {"d_vocab": 50, "n_ctx": 61}),
     "bench-large": ("bench", {"d_vocab": 50257, "n_ctx": 1024}),
 }  # fmt: skip
@@ -400,3 +404,9 @@ def test_two_routes_say_the_gain_of_each_step():
     for text in ("loss 2.00", "loss 0.90", "a alone\nwins 0.50", "b alone\nwins 1.00", "b given a\nwins 0.60"):
         assert text in said
     assert "a given b\nwins 0.10" in said
+
+
+def test_a_source_joins_each_destination_with_each_out_and_crossed_products_are_marked():
+    ax = draw("two_by_two", source="s", destinations=("b", "d"), outs=("c", "e"), looks=(0.5, 0.25), moved=(2, -4))
+    assert [len(kind(ax, name)) for name in ("looks", "moves", "right", "crossed")] == [2, 2, 2, 2]
+    assert {"+1", "-2", "+0.5", "-1"} <= {text.get_text() for text in texts(ax)}

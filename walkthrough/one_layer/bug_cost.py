@@ -32,6 +32,48 @@ class Errors(NamedTuple):
     outputs: Int[Tensor, " out_but_one"]  # token of each output; the last output stands for all other tokens
     tokens: int  # positions looked at, in frequent contexts or not
 
+    def frequent(self, least: int) -> "Errors":
+        """The same, of those contexts only that were seen `least` times."""
+        keep = self.seen.sum(0) >= least
+        wrong, seen = self.wrong[:, keep], self.seen[:, keep]
+        rows = (part[keep] for part in (self.expected, self.present, self.source, self.push))
+        return Errors(wrong, seen, *rows, self.outputs, self.tokens)
+
+
+def second_order(
+    true: Float[Tensor, " out"], model: Float[Tensor, " out"]
+) -> Float[Tensor, ""]:  # fmt: skip
+    """About the KL divergence between truth and model, in nats, for small errors.
+
+    The square of each error over twice the model's probability, added up.
+    """
+    error = true - model
+    return (error**2 / (2 * model)).sum()
+
+
+def shared_by_halves(
+    first: Float[Tensor, " out"], second: Float[Tensor, " out"], model: Float[Tensor, " out"]
+) -> Float[Tensor, ""]:  # fmt: skip
+    """What errors that two halves of a text share cost, in nats: without bias from noise.
+
+    `first` and `second` are the frequencies of the outs in the halves, `model` its probabilities.
+    """
+    return ((first - model) * (second - model) / (2 * model)).sum()
+
+
+def mend(
+    wrong: Float[Tensor, "context out"],
+    expected: Float[Tensor, "context out"],
+    destination: Int[Tensor, " context"],
+) -> Float[Tensor, "context out"]:
+    """What is left of counted minus expected outs with the best direct table added.
+
+    Weighted least squares, to first order in the table's logits.
+    """
+    zeros = torch.zeros(int(destination.max()) + 1, wrong.shape[1])
+    logits = zeros.index_add(0, destination, wrong) / zeros.index_add(0, destination, expected)
+    return wrong - expected * logits[destination]
+
 
 def file_rows(
     tokenizer: Tokenizer, packages: Iterable[str], files: int, characters: int = 5000

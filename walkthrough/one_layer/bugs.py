@@ -1,4 +1,4 @@
-"""Skip-trigram bugs: what a factored table must say wrongly, found in a model's weights; and its cost in small languages."""
+"""Skip-trigram bugs: what two tables must say wrongly, found in a model's weights, in its text and in its runs."""
 
 import itertools
 from collections.abc import Callable
@@ -11,74 +11,174 @@ from torch import Tensor
 
 from walkthrough.circuits import centred, ov_circuit, qk_circuit
 from walkthrough.models import check_head
-from walkthrough.one_layer.skip_trigrams import with_and_without
 from walkthrough.searches import relative_to
 
 
-class Bug(NamedTuple):
-    """A source whose head helps destination 0 → out 0 and destination 1 → out 1, and so both crossed pairs as well.
+def fourth_entry(right: float, other_right: float, crossed: float) -> float:
+    """The other crossed pair's entry in what one head adds for one source, given three of the four.
 
-    `forced` is what the head adds to the crossed pair that it helps less, in logits, with `<BOS>` and the source to
-    choose from. All others are token ids.
+    All in logits; `crossed` must not be 0. The table of four is an outer product, so its two
+    diagonals have the same product (Elhage et al. 2021, "Skip-Trigram Bugs").
     """
-
-    head: int
-    source: int
-    destinations: tuple[int, int]
-    outs: tuple[int, int]
-    forced: float
-
-    def pairs(self, crossed: bool) -> list[tuple[int, int]]:
-        """The two pairs (destination, out) that the text knows; or the two, crossed, that it does not."""
-        return list(zip(self.destinations, self.outs[::-1] if crossed else self.outs))
+    return right * other_right / crossed
 
 
-def search(
-    model, counts: Int[Tensor, "first second"], often: int = 5000, seen: int = 100, expected: float = 20.0, k: int = 8
-) -> list[Bug]:
-    """The strongest bug of each head and source in a one-layer model, the strongest first, from weights and counts.
+def worst_bug(
+    looks: Float[Tensor, "source destination"],
+    moved: Float[Tensor, "source out"],
+    counts: Int[Tensor, "source destination out"],
+) -> tuple[int, int, int]:
+    """The triple, never counted, that a head raises most: its source, destination and out.
 
-    Both right pairs were counted at least `seen` times. Both crossed pairs were never counted, though chance would
-    give at least `expected`. Tokens come first at least `often` times; outs are among the k that the source raises
-    most. Raises ValueError for a model without layers (Elhage et al. 2021, "Skip-trigram 'bugs'").
+    Its source and destination were counted together, with some other out (Elhage et al. 2021,
+    "Skip-Trigram Bugs").
+    """
+    added = looks[:, :, None] * moved[:, None, :]
+    together = counts.sum(-1, keepdim=True) > 0
+    allowed = (counts == 0) & together
+    place = added.masked_fill(~allowed, -torch.inf).argmax()
+    source, destination, out = torch.unravel_index(place, counts.shape)
+    return source.item(), destination.item(), out.item()
+
+
+def jensen_shannon(
+    p: Float[Tensor, " out"], q: Float[Tensor, " out"]
+) -> Float[Tensor, ""]:  # fmt: skip
+    """The mean KL divergence of two distributions from their average, in nats.
+
+    What must be lost where the two are equally likely and cannot be told apart (Lin 1991).
+    """
+    middle = (p + q) / 2
+    return (torch.xlogy(p, p / middle) + torch.xlogy(q, q / middle)).sum() / 2
+
+
+class Triples(NamedTuple):
+    """Sources, destinations and outs, one of each for a triple, as token ids; and how often each was expected."""
+
+    source: Int[Tensor, " triple"]
+    destination: Int[Tensor, " triple"]
+    out: Int[Tensor, " triple"]
+    expected: Float[Tensor, " triple"]
+
+    def pick(self, which: Int[Tensor, " some"]) -> "Triples":
+        """Some of the triples."""
+        return Triples(*(part[which] for part in self))
+
+
+def follows_within(
+    rows: Int[Tensor, "row pos"], source: int, within: int = 20
+) -> Bool[Tensor, "row pos"]:  # fmt: skip
+    """Whether the source is one of the `within` tokens before each position, in the same row."""
+    so_far = torch.nn.functional.pad((rows == source).cumsum(1, dtype=torch.int32), (within + 1, 0))
+    before = so_far[:, within : within + rows.shape[1]]  # in all positions before this one
+    return before > so_far[:, : rows.shape[1]]
+
+
+def never_together(
+    rows: Int[Tensor, "row pos"], file: Int[Tensor, " row"], counts: Int[Tensor, "first second"],
+    sources: Int[Tensor, " source"], seen: int = 100, expected: float = 10.0, within: int = 20,
+) -> Triples:  # fmt: skip
+    """Triples (source, destination, out) that the rows never show, though each half of them is frequent.
+
+    The out follows the destination `seen` times or more in `counts`; in the rows, never where the source is one of the
+    `within` tokens before the destination. That would be expected `expected` times or more, were source and out
+    independent, by the smaller of two counts. Places: those of the destination after the source, times the out's share
+    of what follows the destination. Files: those with a destination after the source, times the share of the files
+    with the destination in which the out follows it; for a file may say one thing many times. `<BOS>` is left out.
+    """
+    common = counts >= seen
+    common[0] = False
+    first, second = common.nonzero(as_tuple=True)
+    number = torch.full(counts.shape, len(first)).masked_scatter(common, torch.arange(len(first)))
+    now, following = rows[:, :-1].long(), number[rows[:, :-1].long(), rows[:, 1:].long()]
+    n_files, d_vocab = int(file.max()) + 1, len(counts)
+    tokens, pairs, in_file = now.flatten(), following.flatten(), file.repeat_interleave(now.shape[1])
+    pairs_in_files = torch.unique(pairs * n_files + in_file) // n_files
+    with_pair = pairs_in_files.bincount(minlength=len(first) + 1)[: len(first)]
+    share = with_pair / _in_files(tokens, in_file, d_vocab, n_files)[first].clamp_min(1)
+    rate, found = counts[first, second] / counts.sum(1)[first], []
+    for source in sources.tolist():
+        near = follows_within(now, source, within).flatten().nonzero()[:, 0]
+        here = tokens[near]
+        files = _in_files(here, in_file[near], d_vocab, n_files)[first] * share
+        wanted = torch.minimum(files, here.bincount(minlength=d_vocab)[first] * rate)
+        missing = pairs[near].bincount(minlength=len(first) + 1)[: len(first)] == 0
+        which = (missing & (wanted >= expected)).nonzero()[:, 0]
+        found.append((torch.full_like(which, source), first[which], second[which], wanted[which]))
+    return Triples(*(torch.cat(part) for part in zip(*found)))
+
+
+def _in_files(
+    tokens: Int[Tensor, " place"], file: Int[Tensor, " place"], d_vocab: int, n_files: int
+) -> Int[Tensor, " d_vocab"]:
+    """In how many files each token occurs."""
+    there = torch.zeros(d_vocab, n_files, dtype=torch.bool)
+    there[tokens, file] = True
+    return there.sum(1)
+
+
+def strength(model, triples: Triples) -> Float[Tensor, "head triple"]:
+    """What the tables of each head of a one-layer model add to each triple, in logits: its skip-trigram score.
+
+    With `<BOS>` and the source to look at. Raises ValueError for a model without layers.
     """
     check_head(model, 0)
-    ids = (counts.sum(1) >= often).nonzero()[:, 0]
-    ids = ids[ids != 0]  # <BOS> comes first in every window, and is never predicted
-    counted, total = counts[ids][:, ids], counts.sum()
-    by_chance = counts.sum(1)[ids, None] * (counts.sum(0)[ids] / total)
-    right, wrong = counted >= seen, (counted == 0) & (by_chance >= expected)
-    found = []
+    added = []
     for head in range(model.cfg.n_heads):
         qk, ov = relative_to(qk_circuit(model, 0, head)), centred(ov_circuit(model, 0, head))
-        looks = (qk.A[ids] @ qk.B[:, ids]).sigmoid()  # [destination source]: the share, were there only <BOS> and it
-        raised, outs = (ov.A[ids] @ ov.B[:, ids]).topk(min(k, len(ids)))  # [source out]
-        for source in range(len(ids)):
-            known, unknown = right[:, outs[source]], wrong[:, outs[source]]
-            looking = (looks[:, source, None, None] * (known[:, :, None] & unknown[:, None, :])).max(0)
-            forced = (
-                looking.values * raised[source]
-            )  # [out, other out]: the other one after the first one's destination
-            best, place = torch.minimum(forced, forced.T).flatten().max(0)
-            if best > 0:
-                first, second = divmod(place.item(), len(forced))
-                destinations = looking.indices[first, second], looking.indices[second, first]
-                outs_found = outs[source, first], outs[source, second]
-                tokens = (tuple(ids[x].item() for x in pair) for pair in (destinations, outs_found))
-                found.append(Bug(head, ids[source].item(), *tokens, best.item()))
-    return sorted(found, key=lambda bug: -bug.forced)
+        looks = (qk.A[triples.destination] * qk.B[:, triples.source].T).sum(-1).sigmoid()
+        added.append(looks * (ov.A[triples.source] * ov.B[:, triples.out].T).sum(-1))
+    return torch.stack(added)
 
 
-def in_contexts(
-    model, found: list[Bug], windows: Int[Tensor, "window pos"], pool: Int[Tensor, " choice"], n_contexts: int = 64
-) -> Float[Tensor, "2 2 bug pair context"]:
-    """Log-probabilities in nats of each bug's pairs: right and crossed ones; each with the source and without it."""
-    log_probs = torch.zeros(2, 2, len(found), 2, n_contexts)
-    for i, bug in enumerate(found):
-        for j, destination in enumerate(bug.destinations):
-            after = with_and_without(model, bug.source, destination, windows, pool, n_contexts)
-            log_probs[:, :, i, j] = torch.stack([after[:, :, bug.outs[j]], after[:, :, bug.outs[1 - j]]])
-    return log_probs
+def count_together(
+    rows: Int[Tensor, "row pos"], triples: Triples, within: int = 20
+) -> tuple[Int[Tensor, " triple"], Int[Tensor, " triple"]]:
+    """How often each triple occurs in rows, and how often its source and destination do, whatever follows them."""
+    found = []
+    for source, destination, out in zip(*(part.tolist() for part in triples[:3])):
+        at = follows_within(rows[:, :-1], source, within) & (rows[:, :-1] == destination)
+        found.append(torch.stack([(rows[:, 1:][at] == out).sum(), at.sum()]))
+    return tuple(torch.stack(found).T)
+
+
+def one_for_each_source(triples: Triples, order: Int[Tensor, " triple"], n: int) -> Triples:
+    """The first `n` triples of an order that have different sources."""
+    first, kept = set(), []
+    for which in order.tolist():
+        source = triples.source[which].item()
+        if source not in first and len(kept) < n:
+            first.add(source)
+            kept.append(which)
+    return triples.pick(torch.tensor(kept))
+
+
+def in_text(
+    model, source: int, destination: int, rows: Int[Tensor, "row pos"], pool: Int[Tensor, " choice"],
+    n_contexts: int = 32, length: int = 32, within: int = 20, seed: int = 0,
+) -> tuple[Float[Tensor, "2 context d_vocab"], Int[Tensor, " context"]]:  # fmt: skip
+    """Log-probabilities after the destination where rows have the source before it; and the token that followed.
+
+    First as the text is, then with the source resample-ablated: each occurrence is made a random token of `pool`. At
+    most `n_contexts` places; a context is `<BOS>` and the `length` - 1 tokens up to the destination. Raises ValueError
+    if there is no such place.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    at = follows_within(rows[:, :-1], source, within) & (rows[:, :-1] == destination)
+    at[:, : length - 1] = False
+    row, pos = at.nonzero(as_tuple=True)
+    if not len(row):
+        raise ValueError(f"no row has token {source} within {within} tokens before token {destination}")
+    some = torch.randperm(len(row), generator=generator)[:n_contexts]
+    row, pos = row[some], pos[some]
+    prompts = rows[row[:, None], pos[:, None] + torch.arange(1 - length, 1)].long()
+    prompts[:, 0] = 0
+    swapped, there = prompts.clone(), prompts[:, :-1] == source
+    random = pool[torch.randint(len(pool), there.shape, generator=generator)]
+    swapped[:, :-1] = torch.where(there, random, prompts[:, :-1])
+    last = [("unembed.hook_in", lambda resid, hook: resid[:, -1:])]  # logits of other positions are not needed
+    runs = [model.run_with_hooks(tokens, fwd_hooks=last)[:, 0].log_softmax(-1) for tokens in (prompts, swapped)]
+    return torch.stack(runs), rows[row, pos + 1].long()
 
 
 def contexts(n_sources: int, most: int) -> Bool[Tensor, "context source"]:

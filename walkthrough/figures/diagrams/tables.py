@@ -8,6 +8,7 @@ from matplotlib.patches import Rectangle
 import walkthrough.figures.diagrams.grammar as pen
 from walkthrough.figures.diagrams.grammar import DIRECT, FAINT, OV, PLAIN, QK, QUIET, STREAM, Look, Number, Point
 
+WRONG = Look("#f9d6d2", "#b3261e", (0, (3, 1.5)))  # what a head should not say
 
 def low_rank(
     *, rows: int, columns: int, rank: int, names: tuple[str, str, str] = ("", "", ""), ax: Axes | None = None
@@ -105,3 +106,39 @@ def _blocks(ax: Axes, at: Point, size: Number, n_pos: int, look: Look, text: Cal
             pen.box(ax, here, (cell, cell), look=edge, kind=kind, width=0.8)
             if cell > 0.3:
                 pen.write(ax, here, text(query, key) if seen else "0", colour=pen.INK if seen else QUIET)
+
+
+def two_by_two(
+    source: str, destinations: tuple[str, str], outs: tuple[str, str], *, looks: tuple[Number, Number],
+    moved: tuple[Number, Number], ax: Axes | None = None,
+) -> Axes:  # fmt: skip
+    """How one source joins two destinations with two outs: a head's attention and logits, and their four products.
+
+    `looks` is each destination's attention to the source, `moved` what the source adds to each out. The first
+    destination belongs to the first out and the second to the second; the crossed entries are marked.
+    """
+    ax = pen.canvas(8, 2.9, ax)
+    middle, heights = (2.3, 1.45), (2.1, 0.8)
+    pen.box(ax, middle, (0.8, 0.42), source, kind="source", mono=True)
+    pen.write(ax, (0.62, 2.68), "destination", size=8, colour=QUIET)
+    pen.write(ax, (2.3, 2.68), "source", size=8, colour=QUIET)
+    pen.write(ax, (4.0, 2.68), "out", size=8, colour=QUIET)
+    for high, destination, look, out, logit in zip(heights, destinations, looks, outs, moved):
+        pen.box(ax, (0.62, high), (0.8, 0.42), destination, kind="destination", mono=True)
+        pen.box(ax, (4.0, high), (0.8, 0.42), out, kind="out", mono=True)
+        pen.arrow(ax, (1.04, high), (1.88, 1.45 + (high - 1.45) / 4), look=QK, kind="looks")
+        pen.arrow(ax, (2.72, 1.45 + (high - 1.45) / 4), (3.58, high), look=OV, kind="moves")
+        up = 0.28 if high > 1.45 else -0.28
+        pen.write(ax, (1.38, (high + 1.45) / 2 + up), f"{look:g}", colour=QK.line)
+        pen.write(ax, (3.22, (high + 1.45) / 2 + up), f"+{logit:g}", colour=OV.line)
+    pen.write(ax, (6.5, 2.68), "attention × what is added", size=8, colour=QUIET)
+    for row, (destination, look) in enumerate(zip(destinations, looks)):
+        pen.write(ax, (5.2, 1.75 - 0.62 * row), destination, mono=True)
+        for column, (out, logit) in enumerate(zip(outs, moved)):
+            at, right = (6.1 + 1.0 * column, 1.75 - 0.62 * row), row == column
+            look_of = OV if right else WRONG
+            pen.box(ax, at, (0.96, 0.56), f"{look * logit:+.2g}", look=look_of, kind="right" if right else "crossed")
+            if row == 0:
+                pen.write(ax, (at[0], 2.22), out, mono=True)
+    pen.write(ax, (6.6, 0.5), "full line: right pairs; dashed: crossed pairs", size=8, colour=QUIET)
+    return ax
