@@ -12,17 +12,17 @@ UNIT, SPACE = 0.3, 2.7  # inches of a mixture of length 1, and of a panel
 
 
 def mixtures(
-    panels: Mapping[str, tuple[tuple[Pair, Pair], Sequence[Pair]]], tokens: tuple[str, str], *, ax: Axes | None = None
+    panels: Mapping[str, tuple[tuple[Pair, Pair], Sequence[Pair]]], names: tuple[str, str], *, ax: Axes | None = None
 ) -> Axes:  # fmt: skip
     """For each title a table over two tokens and some mixtures: each mixture in grey, and what the table makes of it.
 
-    Green if it comes out along itself, blue and dashed if against itself, purple if turned. `tokens` name the axes.
+    Green if it comes out along itself, blue and dashed if against itself, purple if turned. `names` are those of the axes.
     """
     ax = pen.canvas(SPACE * len(panels), 2.95, ax)
     for n, (title, (table, given)) in enumerate(panels.items()):
         origin = (SPACE * (n + 0.5), 1.05)
         pen.write(ax, (origin[0], 2.78), title, weight="bold")
-        for token, end in zip(tokens, ((1.2, 0), (0, 1.35))):
+        for token, end in zip(names, ((1.2, 0), (0, 1.35))):
             tip = (origin[0] + end[0], origin[1] + end[1])
             tail = (origin[0] - 0.9 * (end[0] > 0), origin[1] - 0.9 * (end[1] > 0))
             pen.arrow(ax, tail, tip, look=pen.FAINT, width=0.6)
