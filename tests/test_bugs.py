@@ -7,6 +7,7 @@ import torch
 
 from walkthrough import models
 from walkthrough.one_layer import bugs
+from walkthrough.one_layer.bug_cost import jensen_shannon
 from walkthrough.one_layer.skip_trigrams import strengths
 
 
@@ -41,9 +42,9 @@ def test_jensen_shannon_is_the_mutual_information_of_a_coin_and_what_it_decides(
     p, q = noise(2, 7).double().softmax(-1)
     joint = torch.stack([p, q]) / 2
     by_chance = joint.sum(1, keepdim=True) * joint.sum(0)
-    torch.testing.assert_close(bugs.jensen_shannon(p, q), (joint * (joint / by_chance).log()).sum())
+    torch.testing.assert_close(jensen_shannon(p, q), (joint * (joint / by_chance).log()).sum())
     disjoint = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
-    assert bugs.jensen_shannon(*disjoint).item() == pytest.approx(math.log(2))
+    assert jensen_shannon(*disjoint).item() == pytest.approx(math.log(2))
 
 
 def test_the_worst_bug_by_sorting_all_triples():
@@ -115,6 +116,27 @@ def test_counts_of_triples_by_loops(text):
             if row[pos] == b and a in row[max(0, pos - 4) : pos]
         ]
         assert (hits[i], places[i]) == (following.count(c), len(following))
+
+
+def test_partners_by_loops(text):
+    rows, _ = text
+    counts = torch.randint(1, 40, (7, 7), generator=torch.Generator().manual_seed(5))
+    parts = [list(x) for x in zip(*((a, b, c) for a in (2, 5) for b in (1, 3) for c in (3, 4, 6)))]
+    triples = bugs.Triples(*torch.tensor(parts), torch.ones(12))
+    slow = []
+    for a, _, c in zip(*parts):
+        right = False
+        for b in range(1, 7):
+            places = [
+                (r, p) for r in range(90) for p in range(40) if rows[r, p] == b and a in rows[r, max(0, p - 5) : p]
+            ]
+            hits = sum(rows[r, p + 1].item() == c for r, p in places)
+            expected = len(places) * counts[b, c].item() / counts[b].sum().item()
+            right = right or (hits >= 60 and hits >= 3 * expected)
+        slow.append(right)
+    found = bugs.have_partners(rows, counts, triples, least=60, times=3.0, within=5)
+    assert found.tolist() == slow
+    assert 0 < sum(slow) < 12
 
 
 def test_strength_is_the_skip_trigram_score_of_each_head(tiny):

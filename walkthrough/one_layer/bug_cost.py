@@ -40,6 +40,17 @@ class Errors(NamedTuple):
         return Errors(wrong, seen, *rows, self.outputs, self.tokens)
 
 
+def jensen_shannon(
+    p: Float[Tensor, " out"], q: Float[Tensor, " out"]
+) -> Float[Tensor, ""]:  # fmt: skip
+    """The mean KL divergence of two distributions from their average, in nats.
+
+    What must be lost where the two are equally likely and cannot be told apart (Lin 1991).
+    """
+    middle = (p + q) / 2
+    return (torch.xlogy(p, p / middle) + torch.xlogy(q, q / middle)).sum() / 2
+
+
 def second_order(
     true: Float[Tensor, " out"], model: Float[Tensor, " out"]
 ) -> Float[Tensor, ""]:  # fmt: skip

@@ -41,17 +41,6 @@ def worst_bug(
     return source.item(), destination.item(), out.item()
 
 
-def jensen_shannon(
-    p: Float[Tensor, " out"], q: Float[Tensor, " out"]
-) -> Float[Tensor, ""]:  # fmt: skip
-    """The mean KL divergence of two distributions from their average, in nats.
-
-    What must be lost where the two are equally likely and cannot be told apart (Lin 1991).
-    """
-    middle = (p + q) / 2
-    return (torch.xlogy(p, p / middle) + torch.xlogy(q, q / middle)).sum() / 2
-
-
 class Triples(NamedTuple):
     """Sources, destinations and outs, one of each for a triple, as token ids; and how often each was expected."""
 
@@ -140,6 +129,23 @@ def count_together(
         at = follows_within(rows[:, :-1], source, within) & (rows[:, :-1] == destination)
         found.append(torch.stack([(rows[:, 1:][at] == out).sum(), at.sum()]))
     return tuple(torch.stack(found).T)
+
+
+def have_partners(
+    rows: Int[Tensor, "row pos"], counts: Int[Tensor, "first second"], triples: Triples, least: int = 20,
+    times: float = 2.0, within: int = 20,
+) -> Bool[Tensor, " triple"]:  # fmt: skip
+    """Whether the out is right after another destination: `least` times in rows, and `times` as often as bigrams say.
+
+    That is, where the source is one of the `within` tokens before.
+    """
+    now, found = rows[:, :-1].long(), []
+    for source, out in zip(triples.source.tolist(), triples.out.tolist()):
+        near = follows_within(now, source, within)
+        hits = now[near & (rows[:, 1:] == out)].bincount(minlength=len(counts))
+        expected = now[near].bincount(minlength=len(counts)) * counts[:, out] / counts.sum(1).clamp_min(1)
+        found.append(((hits >= least) & (hits >= times * expected)).any())
+    return torch.stack(found)
 
 
 def one_for_each_source(triples: Triples, order: Int[Tensor, " triple"], n: int) -> Triples:
