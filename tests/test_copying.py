@@ -217,7 +217,10 @@ def test_each_line_has_its_own_token_and_groups_their_own_marks():
     ax = figures.circuits.before_and_after(start, end, ["x", "y"], ("r", "w"), x="p", texts=texts)
     assert [text.get_text() for text in ax.texts] == ["a·b", "c", "d", "e"]
     assert [round(text.xy[0], 2) for text in ax.texts] == [0.3, 0.2, 0.03, 0.04]
-    points = {"up": (torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])), "down": (torch.tensor([-1.0]), torch.zeros(1))}
+    points = {
+        "up": (torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])),
+        "down": (torch.tensor([-1.0]), torch.zeros(1)),
+    }
     ax = figures.circuits.against(points, x="weights", y="runs")
     assert [dots.get_offsets().tolist() for dots in ax.collections] == [[[1, 3], [2, 4]], [[-1, 0]]]
     assert [label.get_text() for label in ax.get_legend().get_texts()] == ["up", "down"]
