@@ -10,6 +10,7 @@ from walkthrough.figures.diagrams.grammar import DIRECT, FAINT, OV, PLAIN, QK, Q
 
 WRONG = Look("#f9d6d2", "#b3261e", (0, (3, 1.5)))  # what a head should not say
 
+
 def low_rank(
     *, rows: int, columns: int, rank: int, names: tuple[str, str, str] = ("", "", ""), ax: Axes | None = None
 ) -> Axes:
