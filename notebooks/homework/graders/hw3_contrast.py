@@ -51,9 +51,13 @@ def spectra(seed: int) -> list[tuple]:
 
 
 def wide(A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
-    """The same head in a vocabulary so large that no table over it can be written out: the other tokens do nothing."""
+    """The same head in a vocabulary so large that no table over it can be written out.
+
+    The other tokens have rows and columns of zeros. As the head's own rows are centred here, these change no mean.
+    """
     more = VOCABULARY - len(A)
-    return torch.cat([A, torch.zeros(more, A.shape[1])]), torch.cat([B, torch.zeros(len(B), more)], 1)
+    A_wide = torch.cat([A, torch.zeros(more, A.shape[1])])
+    return A_wide, torch.cat([centred_columns(B), torch.zeros(len(B), more)], 1)
 
 
 def unit(v: Tensor) -> Tensor:
