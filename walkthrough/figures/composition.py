@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
-import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from torch import Tensor
 
-from walkthrough.figures.basics import head_pairs, label_tokens
+from walkthrough.figures.basics import head_pairs
 
 
 def wires(
@@ -72,25 +71,6 @@ def grouped(
     return ax
 
 
-def components(
-    sizes: Mapping[str, Float[Tensor, " component"]], scores: Mapping[str, Float[Tensor, " component"]], *,
-    band: tuple[float, float], ax: Axes | None = None,
-) -> Axes:  # fmt: skip
-    """A dot for each component of what some heads write: how large it is, and how much of it is read.
-
-    Sizes are in multiples of the head's largest, scores in multiples of chance; the grey band is where random
-    directions fall.
-    """
-    ax = ax or plt.subplots(figsize=(4, 3.4), layout="constrained")[1]
-    ax.axhspan(*band, color="gainsboro", label="random directions, 95 %")
-    ax.axhline(1, color="grey", linewidth=0.8)
-    for name, colour, marker in zip(sizes, ("tab:blue", "tab:orange"), ("o", "^")):
-        ax.scatter(sizes[name] / sizes[name].max(), scores[name], s=16, color=colour, marker=marker, label=name)
-    ax.set(xlabel="size of the component / largest", ylabel="score / chance", xlim=(0, 1.05), ylim=(0, None))
-    ax.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2))
-    return ax
-
-
 def against_chance(
     across: Float[Tensor, "write read"], up: Float[Tensor, "write read"], by_chance: Float[Tensor, "write read"], *,
     x: str, y: str, named: Mapping[str, tuple[int, int]], ax: Axes | None = None,
@@ -142,22 +122,6 @@ def two_programs(
     return list(axes.flat)
 
 
-def three_models(
-    sizes: Mapping[tuple[str, str], Float[Tensor, " component"]],
-    scores: Mapping[tuple[str, str], Float[Tensor, " component"]], *, band: tuple[float, float],
-) -> list[Axes]:  # fmt: skip
-    """`components` in a panel for each model; keys are (model, pair of heads)."""
-    models = list(dict.fromkeys(model for model, _ in sizes))
-    axes = plt.subplots(1, len(models), figsize=(10, 3.8), layout="constrained", sharey=True)[1]
-    for ax, model in zip(axes, models):
-        pairs = [pair for name, pair in sizes if name == model]
-        of_model = [{pair: values[model, pair] for pair in pairs} for values in (sizes, scores)]
-        components(*of_model, band=band, ax=ax).set_title(model)
-    for ax in axes[1:]:
-        ax.set_ylabel("")
-    return list(axes)
-
-
 def models_side_by_side(
     ratios: Mapping[str, Float[Tensor, "write read"]], bold_names: Mapping[str, Sequence[str]]
 ) -> list[Axes]:
@@ -168,17 +132,4 @@ def models_side_by_side(
         head_pairs(each - 1, limit=limit, ax=ax)
         bold(ax, bold_names[name]).set_title(name)
     fig.colorbar(axes[-1].images[0], ax=axes, label="K-composition / chance − 1", shrink=0.7)
-    return list(axes)
-
-
-def without_bos(patterns: Float[Tensor, "head query key"], titles: Sequence[str], tokens: Sequence[str]) -> list[Axes]:
-    """Attention patterns without the row and the column of `<BOS>`, so that what is left can be seen; one scale."""
-    fig, axes = plt.subplots(1, len(patterns), figsize=(11, 4.2), layout="constrained", sharey=True)
-    rest = patterns[:, 1:, 1:]
-    for ax, pattern, title in zip(axes, rest, titles):
-        image = ax.imshow(np.asarray(pattern), cmap="Blues", vmin=0, vmax=float(rest.max()))
-        label_tokens(ax, tokens[1:], tokens[1:])
-        ax.set(title=title, xlabel="key (looked at)")
-    axes[0].set_ylabel("query (looking)")
-    fig.colorbar(image, ax=axes, label="attention, <BOS> left out", shrink=0.7)
     return list(axes)

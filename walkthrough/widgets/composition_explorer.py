@@ -22,13 +22,13 @@ CIRCUITS = {
 }  # fmt: skip
 STORED = 10  # edges whose circuit is stored with each prompt, the strongest first,
 STORED_NUMBERS = 40_000  # unless these are more numbers
-MIDDLE = torch.tensor([0.025, 0.975])  # the middle 95% of untrained pairs, as in 06
+MIDDLE = torch.tensor([0.025, 0.975])  # the middle 95% of untrained pairs, as in 07
 
 
 class CompositionExplorer(Explorer):
     """A graph of heads with an edge where one reads what another wrote, as Q, K or V; click an edge for its circuit.
 
-    Composition scores are those of 06, in multiples of 1/√d_model, which unrelated heads have; edges start where the
+    Composition scores are those of 07, in multiples of 1/√d_model, which unrelated heads have; edges start where the
     scores of five untrained models of the same shape end. An edge's circuit is shown on the prompt (a term of the
     scores over its mean on the visible keys, or the virtual head's pattern) and on the vocabulary (the largest entries
     over their row's mean). (Elhage et al. 2021, "Two-Layer Attention-Only Transformers".)
@@ -83,7 +83,7 @@ class CompositionExplorer(Explorer):
     def on_the_vocabulary(self, edge: str) -> dict[str, Any]:
         """The largest entries of an edge's circuit over their row's mean, its eigenvalue positivity and match gain.
 
-        Positivity as in 06 and 07: of the virtual head's circuit centred, of the others as they are.
+        Positivity as in 05 and 09: of the virtual head's circuit centred, of the others as they are.
         """
         if edge not in self.known:
             kind, first, second = self.heads(edge)
