@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 from walkthrough import behaviour, figures, interventions, models, paths
 from walkthrough.two_layers import term_importance as terms
 from walkthrough.two_layers import virtual_heads
-from walkthrough.two_layers.terms import term_slope, upto_order
+from walkthrough.two_layers.terms import leaving_out, term_slope, upto_order
 
 ROWS = torch.randint(1, 64, (3, 14), generator=torch.Generator().manual_seed(1))
 ROWS[:, 0] = 0
@@ -59,13 +59,6 @@ def test_the_algorithm_without_hooks_is_the_algorithm_with_hooks(order):
     torch.testing.assert_close(loss(logits[None], ROWS[:1]), terms.ordered_losses(model, ROWS[:1])[order])
 
 
-def test_logits_may_be_added_to_every_sum(model, expansion):
-    more = torch.randn(64, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
-    measured = terms.measure_sums(model, ROWS, {"0": ["direct"], "2": terms.GROUPS}, more=more, batch=2)
-    torch.testing.assert_close(measured["0"], loss(expansion["direct"] + more).mean(1))
-    torch.testing.assert_close(measured["2"], loss(model(TOKENS) + more).mean(1))
-
-
 def test_sums_with_and_without_the_current_token(model):
     """By runs: heads that see nothing but their own position, and the full run."""
     measured = terms.current_token_losses(model, ROWS)
@@ -79,32 +72,45 @@ def test_sums_with_and_without_the_current_token(model):
         torch.testing.assert_close(measured[name], loss(logits).mean(1))
 
 
-def test_values_that_are_taken_away_are_paths_that_are_taken_away(model):
-    tokens = behaviour.repeated_tokens(64, 6, 2, 3, seed=1)
+def test_values_that_are_given_back_are_paths_that_are_given_back(model):
+    """The foreign ones by runs: the other tokens, with the patterns of these."""
+    tokens, others = (behaviour.repeated_tokens(64, 6, 2, 3, seed=seed) for seed in (1, 2))
+    losses = virtual_heads.value_losses(model, tokens, others, 6, writers=[0, 2], readers=[1, 3])
     expansion = paths.path_expansion(model, tokens[:, :-1])
-    costs = virtual_heads.value_costs(model, tokens, 6, writers=[0, 2], readers=[1, 3])
-    gone = (["1:1", "1:3"], [f"0:{w} → 1:{r}" for w in (0, 2) for r in (1, 3)])
-    rest = [f"0:{w} → 1:{r}" for w in (1, 3) for r in (1, 3)]
-    whole = loss(sum(expansion.values()), tokens)[:, 6:].mean(1)
-    for cost, missing in zip(costs, (gone[0], gone[1], gone[0] + gone[1], rest)):
-        left = sum(x for name, x in expansion.items() if name not in missing)
-        torch.testing.assert_close(cost, loss(left, tokens)[:, 6:].mean(1) - whole)
+    embedding = expansion["1:1"] + expansion["1:3"]
+    second = sum(expansion[f"0:{w} → 1:{r}"] for w in (0, 2) for r in (1, 3))
+    frozen = paths.freeze(terms.two_patterns(model, tokens[:, :-1]))
+
+    def run(layer_0):
+        silent = interventions.ablate(model, [(0, h) for h in range(4) if h not in layer_0] + [(1, 0), (1, 2)])
+        return model.run_with_hooks(others[:, :-1], fwd_hooks=frozen + silent)
+
+    singles = [run([0, 2]) - run([]), *(head_alone(model, others[:, :-1], frozen, h) for h in (0, 2))]
+    foreign = singles[0] - singles[1] - singles[2]
+    rest = model(tokens[:, :-1]) - embedding - second
+    by_hand = {"neither": 0, "embedding": embedding, "second": second, "embedding and second": embedding + second,
+               "foreign second": foreign, "embedding and foreign second": embedding + foreign}  # fmt: skip
+    assert list(losses) == list(by_hand)
+    for name, logits in by_hand.items():
+        torch.testing.assert_close(losses[name], loss(rest + logits, tokens)[:, 6:].mean(1))
 
 
-def test_mass_of_followers_position_by_position(model, expansion):
-    counts = torch.rand(64, 64, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
-    mass = virtual_heads.follower_mass(model, ROWS, counts, 2, [0, 3])
-    term = expansion["0:2 → 1:0"] + expansion["0:2 → 1:3"]
-    full, first = sum(expansion.values()), sum(x for name, x in expansion.items() if order(name) < 2)
-    sums = {"whole model": full, "without them": full - term, "orders 0 and 1": first, "with them added": first + term}
-    for window, row in enumerate(ROWS.tolist()):
-        likely = [sorted(range(64), key=lambda b, a=a: -counts[a, b])[:10] for a in row[:-1]]
-        came = [target in ten for target, ten in zip(row[1:], likely)]
-        assert mass["came true"][window].item() == pytest.approx(sum(came) / len(came))
-        for name, logits in sums.items():
-            p = logits[window].softmax(-1)
-            by_hand = torch.stack([p[i, ten].sum() for i, ten in enumerate(likely)]).mean()
-            torch.testing.assert_close(mass[name][window], by_hand)
+def head_alone(model, tokens, frozen, head):
+    """Logits that a head of layer 0 adds to the direct path, layer 1 being silent."""
+    others = [(0, h) for h in range(4) if h != head] + [(1, h) for h in range(4)]
+    silent = interventions.ablate(model, others)
+    return model.run_with_hooks(tokens, fwd_hooks=frozen + silent) - model.W_E[tokens] @ model.W_U
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_leaving_out_is_minus_the_term_added_to_the_full_sum(seed):
+    generator = torch.Generator().manual_seed(seed)
+    full, term = torch.randn(2, 6, 9, generator=generator, dtype=torch.float64)
+    targets = torch.randint(0, 9, (6,), generator=generator)
+    slope, curvature = leaving_out(full, term, targets).T
+    p, without = full.log_softmax(1), (full - term).log_softmax(1)
+    torch.testing.assert_close(curvature, (p.exp() * (p - without)).sum(1))
+    torch.testing.assert_close(slope + curvature, (p - without)[range(6), targets])
 
 
 def test_fading_changes_the_size_of_one_group(model, expansion):
@@ -127,6 +133,10 @@ def test_silencing_costs_what_hooks_say(model):
         cut = interventions.ablate(model, heads)
         free, held = (loss(model.run_with_hooks(TOKENS, fwd_hooks=h)).mean(1) for h in (cut, cut + frozen))
         torch.testing.assert_close(costs[:, i], torch.stack([held, free]) - whole)
+    swapped = terms.silence_costs(model, ROWS, sets[:1], others=ROWS.roll(1, 0))[:, 0]
+    cut = interventions.swap(model, sets[0], TOKENS.roll(1, 0))
+    free, held = (loss(model.run_with_hooks(TOKENS, fwd_hooks=h)).mean(1) for h in (cut, cut + frozen))
+    torch.testing.assert_close(swapped, torch.stack([held, free]) - whole)
     last = terms.silence_costs(model, ROWS, [[(1, 3)]])
     torch.testing.assert_close(last[0], last[1])  # no pattern depends on a head of the last layer
 
@@ -304,38 +314,6 @@ def test_slopes_at_once_are_slopes_one_by_one(some_terms):
         torch.testing.assert_close(slopes[write, read], term_slope(logits, z[write, read] @ readout[read], targets))
 
 
-def test_pattern_overlap_query_by_query(model):
-    first, second = terms.two_patterns(model, TOKENS)
-    overlap = virtual_heads.pattern_overlap(model, ROWS)
-    for write, read in PAIRS:
-        both = torch.stack([b @ a for a, b in zip(first[:, write], second[:, read])])
-        smaller = torch.where(both < second[:, read], both, second[:, read])
-        torch.testing.assert_close(overlap[write, read], smaller.sum(-1).mean())
-
-
-def test_own_and_previous_look_along_two_diagonals(model):
-    first = terms.two_patterns(model, TOKENS)[0]
-    own, previous = virtual_heads.own_and_previous(model, ROWS)
-    for head in range(4):
-        torch.testing.assert_close(own[head], first[:, head].diagonal(0, 1, 2).mean())
-        torch.testing.assert_close(previous[head], first[:, head, 2:].diagonal(1, 1, 2).mean())
-
-
-def test_entries_of_followers_by_whole_tables(model):
-    counts = torch.rand(64, 64, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    some = torch.tensor([3, 5, 40, 41, 63])
-    shares = counts[some] / counts[some].sum(1, keepdim=True)
-    entries = virtual_heads.follower_entries(model, counts, some)
-    for write, read in PAIRS:
-        table = model.W_E @ model.W_V[0, write] @ model.W_O[0, write] @ model.W_V[1, read] @ model.W_O[1, read]
-        table = (table @ model.W_U)[some]
-        table = table - table.mean(1, keepdim=True)
-        table = table - table.mean(0)
-        torch.testing.assert_close(
-            entries[write, read], (shares * table).sum(1).mean(), check_dtype=False, rtol=1e-4, atol=1e-6
-        )
-
-
 def test_the_trained_model_by_hooks_and_by_groups(two_layer):
     rows = torch.randint(1, 4096, (2, 40), generator=torch.Generator().manual_seed(0))
     rows[:, 0] = 0
@@ -379,7 +357,7 @@ def test_bars_stand_in_their_groups_with_their_errors():
 
 def test_virtual_heads_share_a_scale_and_mark_what_is_unsure():
     means = torch.tensor([[[0.004, -0.001], [0.002, 0.0]], [[-0.008, 0.001], [0.003, 0.003]]])
-    axes = figures.terms.pair_effects(means, torch.full((2, 2, 2), 0.001), ("left out", "added"))
+    axes = figures.terms.pair_worths(means, torch.full((2, 2, 2), 0.001), ("left out", "added"))
     assert [ax.get_title() for ax in axes] == ["left out", "added"]
     for ax, mean in zip(axes, means):
         assert ax.images[0].get_clim() == pytest.approx((-8, 8))

@@ -1,7 +1,6 @@
-"""Checks of sums over paths: all paths up to an order, and how many virtual heads there are."""
+"""Checks of sums over paths: all paths up to an order."""
 
 import itertools
-import math
 
 import torch
 from torch import Tensor
@@ -81,35 +80,4 @@ UPTO_MISTAKES = {
         lambda n, x, a, v, o, u: slow_upto(n, x, a.mT, v, o, u),
     "no unembedding: logits are the stream times W_U":
         lambda n, x, a, v, o, u: slow_upto(n, x, a, v, o, torch.eye(x.shape[-1])),
-}  # fmt: skip
-
-
-# 10.4 how many virtual heads
-
-
-def slow_count(n_layers: int, n_heads: int) -> int:
-    """All paths, each layer giving one of its heads or none, of which those with two heads or more are counted."""
-    choices = itertools.product([None, *range(n_heads)], repeat=n_layers)
-    return sum(sum(head is not None for head in path) >= 2 for path in choices)
-
-
-COUNT_MISTAKES = {
-    "only pairs of heads: in deeper models a path can go through three and more":
-        lambda n, h: math.comb(n, 2) * h**2,
-    "only neighbouring layers: a path may skip layers":
-        lambda n, h: sum((n - length + 1) * h**length for length in range(2, n + 1)),
-    "only pairs in neighbouring layers: a path may skip layers, and go through three heads and more":
-        lambda n, h: (n - 1) * h**2,
-    "only the longest paths: a path may skip layers":
-        lambda n, h: h**n,
-    "that counts the direct path and single heads too: a virtual head has two heads or more":
-        lambda n, h: (h + 1) ** n,
-    "that counts single heads too: a virtual head has two heads or more":
-        lambda n, h: (h + 1) ** n - 1,
-    "that counts the direct path: a virtual head has two heads or more":
-        lambda n, h: (h + 1) ** n - n * h,
-    "each pair twice: of two heads on a path, the one of the earlier layer comes first":
-        lambda n, h: n * (n - 1) * h**2,
-    "any two heads, even of one layer: heads of the same layer do not read each other":
-        lambda n, h: math.comb(n * h, 2),
 }  # fmt: skip

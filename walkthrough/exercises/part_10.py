@@ -1,4 +1,4 @@
-"""The exercises of notebook 10: what a term is worth (paths up to an order: `orders`)."""
+"""The exercises of notebook 10: what a term is worth (paths up to an order: `orders`; a difference of wins: `wins`)."""
 
 import math
 from collections.abc import Callable
@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from walkthrough.exercises.exercise import Exercise
-from walkthrough.exercises.orders import COUNT_MISTAKES, UPTO_MISTAKES, slow_count, slow_upto, stacks
+from walkthrough.exercises.orders import UPTO_MISTAKES, slow_upto, stacks
+from walkthrough.exercises.wins import DIFFERENCE_MISTAKES, four_losses, slow_difference
 
 # 10.1 alone, and given the others
 
@@ -158,64 +159,68 @@ SLOPE_MISTAKES = {
 }  # fmt: skip
 
 
-# 10.5 a difference of differences
+# 10.5 leave one out
 
 
-def four_losses() -> list[tuple]:
-    """Losses of two models before and after a step, on windows that are easy or hard for both."""
+def full_sums() -> list[tuple]:
+    """Full sums in which the term has its part, and targets that the term helps and targets that it harms."""
     cases = []
-    for seed, n_windows in enumerate([6, 9]):
+    for seed, shape in enumerate([(5, 9), (8, 6)]):
         generator = torch.Generator().manual_seed(seed)
-        draw = lambda *shape, g=generator: torch.randn(*shape, generator=g)
-        hard, helped = 1 + draw(n_windows, 1).abs(), draw(n_windows, 1).abs()
-        before = 2 * hard + 0.3 * draw(2, n_windows, 5)
-        after = before - torch.tensor([1.1, 0.8])[:, None, None] * helped + 0.2 * draw(2, n_windows, 5)
-        cases.append((before[0], after[0], before[1], after[1]))
+        rest, term = torch.randn(2, *shape, generator=generator)
+        targets = torch.randint(0, shape[1], shape[:1], generator=generator)
+        cases.append((rest + 1.5 * term, 1.5 * term + 0.7, targets))
     return cases
 
 
-def slow_difference(before_a: Tensor, after_a: Tensor, before_b: Tensor, after_b: Tensor) -> Tensor:
-    """One number for each window, their mean, and the root of their variance over their number."""
-    wins = [
-        sum((x - y) - (z - w) for x, y, z, w in zip(*of_tokens)) / len(of_tokens[0])
-        for of_tokens in zip(*(losses.tolist() for losses in (before_a, after_a, before_b, after_b)))
-    ]
-    mean = sum(wins) / len(wins)
-    variance = sum((win - mean) ** 2 for win in wins) / (len(wins) - 1)
-    return torch.tensor([mean, math.sqrt(variance / len(wins))])
+def parts(before: Tensor, added: Tensor, targets: Tensor) -> Tensor:
+    """Slope and curvature of adding something: the derivative by a small step, and what it leaves of the change."""
+    slope = slow_slope(before, added, targets)
+    return torch.stack([slope, change(before, before + added, targets) - slope], 1)
 
 
-def with_error(error):
-    """The right mean, with a standard error that `error` makes of the wins of a and of b."""
-    return lambda a, b, c, d: torch.stack([slow_difference(a, b, c, d)[0], error(a - b, c - d)])
+def change(before: Tensor, after: Tensor, targets: Tensor) -> Tensor:
+    """The loss after less the loss before."""
+    return losses_at(after, targets) - losses_at(before, targets)
 
 
-def stderr(x: Tensor) -> Tensor:
-    """Standard error of the mean of numbers in a row."""
-    return x.std() / len(x) ** 0.5
+def column(number: int, values: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The right answer, but for one column."""
+
+    def answer(full: Tensor, term: Tensor, targets: Tensor) -> Tensor:
+        """Both columns."""
+        columns = list(parts(full, -term, targets).T)
+        columns[number] = values(full, term, targets)
+        return torch.stack(columns, 1)
+
+    return answer
 
 
-DIFFERENCE_MISTAKES = {
-    "summed over the tokens of each window: take their mean":
-        lambda a, b, c, d: slow_difference(a, b, c, d) * a.shape[1],
-    "tokens taken as independent: first average over each window, then take the error over windows":
-        with_error(lambda a, b: stderr((a - b).flatten())),
-    "errors of a and b combined as if independent: both saw the same windows, so take differences first":
-        with_error(lambda a, b: (stderr(a.mean(1)) ** 2 + stderr(b.mean(1)) ** 2).sqrt()),
-    "that is the standard deviation over windows: divide it by the root of their number":
-        with_error(lambda a, b: (a - b).mean(1).std()),
-    "divided by the number of windows: the standard error falls with its square root":
-        with_error(lambda a, b: (a - b).mean(1).std() / len(a)),
-    "that is the variance of the mean: its root was asked":
-        with_error(lambda a, b: stderr((a - b).mean(1)) ** 2),
-    "the mean was estimated from the same windows: divide by their number less one in the variance":
-        with_error(lambda a, b: (a - b).mean(1).std(correction=0) / len(a) ** 0.5),
-    "the sign of the mean is flipped: a win is the loss before less the loss after, and b's is taken from a's":
-        lambda a, b, c, d: slow_difference(a, b, c, d) * torch.tensor([-1.0, 1.0]),
-    "error over positions: average over the tokens of each window, not over windows":
-        with_error(lambda a, b: stderr((a - b).mean(0))),
-    "only the losses after the step are compared: a win is the loss before less the loss after":
-        lambda a, b, c, d: slow_difference(0 * a, b, 0 * c, d),
+OUT_MISTAKES = {
+    "those are the parts of adding the term, signs turned: start at the full sum, whose probabilities you need":
+        lambda f, d, t: -parts(f - d, d, t),
+    "those are the parts of adding the term to what is left: start at the full sum, and take the term away":
+        lambda f, d, t: parts(f - d, d, t),
+    "the term was added to the full sum once more: to leave it out, add minus the term":
+        lambda f, d, t: parts(f, d, t),
+    "the slope's sign is flipped, and the curvature with it is wrong: what is added is minus the term":
+        lambda f, d, t: torch.stack([slow_slope(f, d, t), change(f, f - d, t) - slow_slope(f, d, t)], 1),
+    "the sign of the slope is flipped: what is added is minus the term":
+        column(0, slow_slope),
+    "the sign is flipped: the change is the loss without the term less the loss with it":
+        lambda f, d, t: -parts(f, -d, t),
+    "the two are swapped: column 0 is the slope, column 1 the curvature":
+        lambda f, d, t: parts(f, -d, t).flip(1),
+    "column 1 is the whole change: the curvature is what the slope leaves of it":
+        column(1, lambda f, d, t: change(f, f - d, t)),
+    "column 0 is the whole change: the slope is how fast the loss begins to change":
+        column(0, lambda f, d, t: change(f, f - d, t)),
+    "the slope takes the probabilities without the term: take those of the full sum":
+        column(0, lambda f, d, t: slow_slope(f - d, -d, t)),
+    "the curvature is that of adding the term: the divergence starts at the probabilities of the full sum":
+        column(1, lambda f, d, t: parts(f - d, d, t)[:, 1]),
+    "in bits: take natural logarithms, so that the answer is in nats":
+        lambda f, d, t: parts(f, -d, t) / math.log(2),
 }  # fmt: skip
 
 
@@ -223,6 +228,6 @@ EXERCISES: dict[str, Exercise] = {
     "10.1": Exercise(one_layer_terms, slow_worths, WORTH_MISTAKES),
     "10.2": Exercise(fading_terms, slow_slope, SLOPE_MISTAKES),
     "10.3": Exercise(stacks, slow_upto, UPTO_MISTAKES),
-    "10.4": Exercise(lambda: [(2, 8), (3, 4), (4, 3), (1, 5), (5, 1)], slow_count, COUNT_MISTAKES),
-    "10.5": Exercise(four_losses, slow_difference, DIFFERENCE_MISTAKES),
+    "10.4": Exercise(four_losses, slow_difference, DIFFERENCE_MISTAKES),
+    "10.5": Exercise(full_sums, lambda full, term, targets: parts(full, -term, targets), OUT_MISTAKES),
 }

@@ -81,15 +81,15 @@ def fading(
     return ax
 
 
-def pair_effects(
-    means: Float[Tensor, "panel write read"], errors: Float[Tensor, "panel write read"], titles: Sequence[str]
+def pair_worths(
+    worths: Float[Tensor, "panel write read"], errors: Float[Tensor, "panel write read"], titles: Sequence[str]
 ) -> list[Axes]:
     """A heat map for each way to measure pairs of heads, on one scale; a dot: within two standard errors of zero."""
-    axes = plt.subplots(1, len(means), figsize=(4.5 * len(means), 4), layout="constrained", squeeze=False)[1][0]
-    limit = 1000 * float(means.abs().max())
-    for ax, mean, error, title in zip(axes, means, errors, titles):
-        basics.head_pairs(1000 * mean, limit=limit, label="change of the loss (thousandths of a nat)", ax=ax)
-        unsure = (mean.abs() < 2 * error).nonzero()
+    axes = plt.subplots(1, len(worths), figsize=(4.5 * len(worths), 4), layout="constrained", squeeze=False)[1][0]
+    limit = 1000 * float(worths.abs().max())
+    for ax, worth, error, title in zip(axes, worths, errors, titles):
+        basics.head_pairs(1000 * worth, limit=limit, label="worth (thousandths of a nat)", ax=ax)
+        unsure = (worth.abs() < 2 * error).nonzero()
         ax.plot(unsure[:, 1], unsure[:, 0], ".", color="black", markersize=3)
         ax.set_title(title)
     return list(axes)

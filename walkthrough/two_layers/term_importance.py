@@ -78,16 +78,12 @@ def path_groups(
 
 def sum_losses(
     groups: Float[Tensor, "group pos d_model"], W_U: Float[Tensor, "d_model d_vocab"], targets: Int[Tensor, " pos"],
-    sums: Float[Tensor, "sum group"], more: Float[Tensor, " d_vocab"] | None = None,
+    sums: Float[Tensor, "sum group"],
 ) -> Float[Tensor, "sum pos"]:  # fmt: skip
-    """Loss in nats of each sum of groups, a row of weights in `sums`; logits add, so each is unembedded only once.
-
-    Logits in `more` are added to every sum, at every position.
-    """
+    """Loss in nats of each sum of groups, a row of weights in `sums`; logits add, so each is unembedded only once."""
     losses = []
     for part, target in zip(groups.split(TILE, dim=1), targets.split(TILE)):
         logits = einsum(sums, part @ W_U, "sum group, group pos d_vocab -> sum pos d_vocab")
-        logits = logits if more is None else logits + more
         of_target = logits.gather(-1, target.expand(len(sums), -1)[..., None]).squeeze(-1)
         losses.append(logits.logsumexp(-1) - of_target)
     return torch.cat(losses, dim=1)
@@ -95,12 +91,11 @@ def sum_losses(
 
 def measure_sums(
     model, rows: Int[Tensor, "window pos_and_one"], sums: Mapping[str, Sequence[str]] = SUMS,
-    patterns_of: Int[Tensor, "window pos_and_one"] | None = None, more: Float[Tensor, " d_vocab"] | None = None,
-    batch: int = 8,
+    patterns_of: Int[Tensor, "window pos_and_one"] | None = None, batch: int = 8,
 ) -> dict[str, Float[Tensor, " window"]]:  # fmt: skip
     """Mean loss in nats of each window, for each sum over some of `GROUPS`; by default those of `SUMS`.
 
-    Patterns may be those of other windows, `patterns_of`; logits in `more` are added to every sum. Raises ValueError for a group that there is not, and for a
+    Patterns may be those of other windows, `patterns_of`. Raises ValueError for a group that there is not, and for a
     model that has not two layers.
     """
     if unknown := {group for members in sums.values() for group in members} - set(GROUPS):
@@ -109,7 +104,7 @@ def measure_sums(
     losses = []
     for part, other in zip(rows.split(batch), (rows if patterns_of is None else patterns_of).split(batch)):
         groups = path_groups(model, part[:, :-1], two_patterns(model, other[:, :-1])).flatten(1, 2)
-        losses.append(sum_losses(groups, model.W_U, part[:, 1:].flatten(), chosen, more).unflatten(1, (len(part), -1)))
+        losses.append(sum_losses(groups, model.W_U, part[:, 1:].flatten(), chosen).unflatten(1, (len(part), -1)))
     return dict(zip(sums, torch.cat(losses, dim=1).mean(-1)))
 
 
@@ -166,11 +161,12 @@ def worths(losses: Mapping[str, Float[Tensor, " window"]], d_vocab: int) -> dict
 
 
 def silence_costs(
-    model, rows: Int[Tensor, "window pos_and_one"], sets: Sequence[Sequence[interventions.Head]]
+    model, rows: Int[Tensor, "window pos_and_one"], sets: Sequence[Sequence[interventions.Head]],
+    others: Int[Tensor, "window pos_and_one"] | None = None,
 ) -> Float[Tensor, "2 set window"]:  # fmt: skip
     """What zero-ablating each set of heads costs each window, in nats: first with patterns frozen, then free.
 
-    Raises ValueError for a head that the model does not have, and for a model that has not two layers.
+    With `others`, the heads get what they put out on these windows instead of zero (resample ablation). Raises ValueError for a head that the model does not have, and for a model that has not two layers.
     """
     tokens = rows[:, :-1]
     frozen = paths.freeze(two_patterns(model, tokens))
@@ -179,7 +175,10 @@ def silence_costs(
         """Mean loss of each window in a run with these hooks."""
         return behaviour.loss_per_position(model.run_with_hooks(tokens, fwd_hooks=hooks), rows).mean(-1)
 
-    cuts = [interventions.ablate(model, heads) for heads in sets]
+    if others is None:
+        cuts = [interventions.ablate(model, heads) for heads in sets]
+    else:
+        cuts = [interventions.swap(model, heads, others[:, :-1]) for heads in sets]
     with_frozen = torch.stack([loss(cut + frozen) for cut in cuts])
     with_free = torch.stack([loss(cut) for cut in cuts])
     return torch.stack([with_frozen, with_free]) - loss([])

@@ -36,6 +36,19 @@ def term_slope(
     return expected - at_target
 
 
+def leaving_out(
+    full: Float[Tensor, "pos d_vocab"], term: Float[Tensor, "pos d_vocab"], targets: Int[Tensor, " pos"]
+) -> Float[Tensor, "pos 2"]:  # fmt: skip
+    """How the loss changes, in nats, if a term is left out of the full sum: slope, and curvature.
+
+    To leave it out is to add minus the term to the full sum.
+    """
+    before = cross_entropy(full, targets, reduction="none")
+    after = cross_entropy(full - term, targets, reduction="none")
+    slope = term_slope(full, -term, targets)
+    return torch.stack([slope, after - before - slope], dim=1)
+
+
 def upto_order(
     order: int, embed: Float[Tensor, "pos d_model"], patterns: Float[Tensor, "layer head query key"],
     W_V: Float[Tensor, "layer head d_model d_head"], W_O: Float[Tensor, "layer head d_head d_model"],
@@ -50,13 +63,6 @@ def upto_order(
             stream = stream + passed_on[layer]
         passed_on = kept
     return (embed + sum(passed_on)) @ W_U
-
-
-def count_virtual_heads(n_layers: int, n_heads: int) -> int:
-    """How many paths go through two heads or more."""
-    all_paths = (n_heads + 1) ** n_layers
-    direct, single = 1, n_layers * n_heads
-    return all_paths - direct - single
 
 
 def difference_of_wins(

@@ -87,97 +87,32 @@ def _by_side(means: list[Float[Tensor, "write read"]]) -> Float[Tensor, "side wr
     return rearrange(torch.stack(means), "(window side) write read -> side write read window", side=2)
 
 
-def pattern_overlap(
-    model, rows: Int[Tensor, "window pos_and_one"]
-) -> Float[Tensor, "write read"]:  # fmt: skip
-    """How alike the pattern of each virtual head is to that of its second head: 1 for identical ones.
-
-    The smaller of the two shares of attention, summed over keys, and averaged over queries and windows.
-    """
-    overlaps = []
-    for row in rows:
-        first, second = two_patterns(model, row[None, :-1])
-        both = torch.stack([second[0] @ pattern for pattern in first[0]])  # [write read query key]
-        overlaps.append(torch.minimum(both, second[0][None]).sum(-1).mean(-1))
-    return torch.stack(overlaps).mean(0)
-
-
-def own_and_previous(
-    model, rows: Int[Tensor, "window pos_and_one"]
-) -> tuple[Float[Tensor, " head"], Float[Tensor, " head"]]:
-    """How much heads of layer 0 look at their own token, and at the one before, averaged over positions and windows."""
-    first, _ = two_patterns(model, rows[:, :-1])
-    own = first.diagonal(dim1=-2, dim2=-1).mean((0, -1))
-    return own, behaviour.previous_token_score(first)
-
-
-def follower_entries(
-    model, counts: Float[Tensor, "current next"], tokens: Int[Tensor, " token"]
-) -> Float[Tensor, "write read"]:
-    """What each virtual head adds, in logits, to the tokens that usually follow the one that it moves.
-
-    The mean over `tokens` of the entries of its table, W_E W_OV W_OV W_U, weighted by how often each next token followed
-    in `counts`. Rows are centred, and the mean row is taken away, so that what is the same for all tokens counts nothing.
-    """
-    shares = counts[tokens] / counts[tokens].sum(1, keepdim=True)
-    centred = model.W_U - model.W_U.mean(1, keepdim=True)
-    heads = range(model.cfg.n_heads)
-    entries = torch.empty(len(heads), len(heads)).to(shares)
-    for write in heads:
-        moved = model.W_E[tokens] @ model.W_V[0, write] @ model.W_O[0, write]
-        moved = moved - moved.mean(0)
-        for read in heads:
-            at_followers = shares @ (model.W_V[1, read] @ model.W_O[1, read] @ centred).T
-            entries[write, read] = (moved * at_followers).sum(1).mean()
-    return entries
-
-
-def value_costs(
-    model, tokens: Int[Tensor, "batch pos"], length: int, writers: Sequence[int], readers: Sequence[int]
-) -> Float[Tensor, "4 batch"]:
-    """Nats that it costs on later copies if heads of layer 1 get less as their values; patterns held fixed.
-
-    `readers` lose the embedding; what `writers` of layer 0 wrote; both; what the rest of layer 0 wrote. `tokens` are
-    `repeated_tokens(…, length, …)`. Raises ValueError for a model that has not two layers.
-    """
-    given, rest = tokens[:, :-1], [head for head in range(model.cfg.n_heads) if head not in writers]
-    patterns = two_patterns(model, given)
-    z = virtual_values(model, given, patterns)
-    terms = torch.zeros(3, *given.shape, model.cfg.d_model).to(model.W_U)
-    for read in readers:
-        W_O = model.W_O[1, read]
-        terms[0] += patterns[1][:, read] @ model.W_E[given] @ model.W_V[1, read] @ W_O
-        terms[1] += z[list(writers), read].sum(0) @ W_O
-        terms[2] += z[rest, read].sum(0) @ W_O
-    embedding, written, others = terms
-    logits, losses = model(given), []
-    for missing in (torch.zeros_like(embedding), embedding, written, embedding + written, others):
-        loss = behaviour.loss_per_position(logits - missing @ model.W_U, tokens)
-        losses.append(loss[:, length:].mean(1))
-    return torch.stack(losses[1:]) - losses[0]
-
-
-def follower_mass(
-    model, rows: Int[Tensor, "window pos_and_one"], counts: Float[Tensor, "current next"], write: int,
+def value_losses(
+    model, tokens: Int[Tensor, "batch pos"], others: Int[Tensor, "batch pos"], length: int, writers: Sequence[int],
     readers: Sequence[int],
-) -> dict[str, Float[Tensor, " window"]]:  # fmt: skip
-    """Mean probability, by window, of the ten tokens that most often followed the current one in `counts`.
+) -> dict[str, Float[Tensor, " batch"]]:  # fmt: skip
+    """Loss in nats on later copies, by what heads of layer 1 get as their values; all patterns are those of `tokens`.
 
-    For the model and for sums with and without the virtual heads from `write` into `readers`. "came true" is the share
-    of positions at which the next token was one of the ten. Raises ValueError for a model that has not two layers.
+    `readers` lose the embedding and what `writers` of layer 0 wrote, a second embedding, and get back the one or the
+    other, both, or the second one of `others`. `tokens` and `others` are `repeated_tokens(…, length, …)`. Raises
+    ValueError for a model that has not two layers.
     """
-    found = []
-    for row in rows:
-        tokens = row[None, :-1]
-        patterns = two_patterns(model, tokens)
-        groups = path_groups(model, tokens, patterns)[:, 0]
-        z = virtual_values(model, tokens, patterns)[write, :, 0]
-        term = sum(z[read] @ model.W_O[1, read] for read in readers)
-        full, singles = groups.sum(0), groups[:3].sum(0)
-        ten = counts[row[:-1]].topk(10).indices
-        masses = [(ten == row[1:, None]).any(-1).to(full).mean()]
-        for resid in (full, full - term, singles, singles + term):
-            masses.append((resid @ model.W_U).softmax(-1).gather(-1, ten).sum(-1).mean())
-        found.append(torch.stack(masses))
-    names = "came true", "whole model", "without them", "orders 0 and 1", "with them added"
-    return dict(zip(names, torch.stack(found, -1)))
+    patterns = two_patterns(model, tokens[:, :-1])
+    terms = []
+    for values_of in (tokens[:, :-1], others[:, :-1]):
+        z = virtual_values(model, values_of, patterns)
+        embedding, second = torch.zeros(2, *values_of.shape, model.cfg.d_model).to(model.W_U)
+        for read in readers:
+            W_O = model.W_O[1, read]
+            embedding += patterns[1][:, read] @ model.W_E[values_of] @ model.W_V[1, read] @ W_O
+            second += z[list(writers), read].sum(0) @ W_O
+        terms += [embedding, second]
+    embedding, second, _, foreign = terms
+    rest = model(tokens[:, :-1]) - (embedding + second) @ model.W_U
+    given = {
+        "neither": torch.zeros_like(embedding), "embedding": embedding, "second": second,
+        "embedding and second": embedding + second, "foreign second": foreign,
+        "embedding and foreign second": embedding + foreign,
+    }  # fmt: skip
+    losses = {name: behaviour.loss_per_position(rest + term @ model.W_U, tokens) for name, term in given.items()}
+    return {name: loss[:, length:].mean(1) for name, loss in losses.items()}
