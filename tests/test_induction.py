@@ -55,6 +55,19 @@ def test_the_corner_s_queries_can_be_built_from_another_table(tiny):
     assert table[2, 1, 2].item() == pytest.approx((term.diagonal().mean() - term.mean()).item(), rel=1e-3, abs=1e-4)
 
 
+def test_a_shuffled_corner_is_that_of_tables_with_their_rows_in_another_order(tiny):
+    order = torch.randperm(64, generator=torch.Generator().manual_seed(0))
+    table, plain = induction.corner_table(tiny, order=order), induction.corner_table(tiny)
+    OV = circuits.centred(circuits.ov_circuit(tiny, 1, 3)).AB[order]
+    eigenvalues = torch.linalg.eigvals(OV.double())
+    assert table[0, 3, 0].item() == pytest.approx((eigenvalues.sum().real / eigenvalues.abs().sum()).item(), abs=1e-3)
+    term = (tiny.W_E @ tiny.W_Q[1, 3]) @ (tiny.W_E @ tiny.W_V[0, 0] @ tiny.W_O[0, 0] @ tiny.W_K[1, 3]).T / 8**0.5
+    shuffled = term[order]
+    assert table[0, 3, 2].item() == pytest.approx((shuffled.diagonal().mean() - term.mean()).item(), abs=1e-4)
+    assert not torch.allclose(table, plain)
+    torch.testing.assert_close(induction.corner_table(tiny, order=torch.arange(64)), plain)
+
+
 def looking_at_itself(own):
     """A random model, some heads of whose first layer read positions alike as queries and as keys."""
     network = models.PaperModel(models.config(2, d_model=32, n_heads=4, n_ctx=64, d_vocab=23), 0)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from walkthrough import behaviour, models, paths
-from walkthrough.two_layers import composition, induction, matching
+from walkthrough.two_layers import composition, matching
 
 
 @pytest.fixture(scope="module")
@@ -39,31 +39,6 @@ def test_advantages_of_terms_add_up_to_that_of_the_scores(tiny):
     found = matching.term_advantages(tiny, rows, 9, (1, 2))
     scores = sum(paths.attention_score_terms(tiny, rows, 1, 2).values())
     torch.testing.assert_close(sum(found.values()), composition.advantage(scores, 9), rtol=1e-3, atol=1e-3)
-
-
-def test_a_weighted_gain_is_the_gain_if_patterns_are_sharp_and_tokens_differ(tiny):
-    """The plain term of a perfect previous-token head: the right key matches, no other does, whatever the table."""
-    rows = torch.cat([torch.zeros(1, dtype=torch.long), 1 + torch.randperm(60)[:9].repeat(2)])[None]
-    found = matching.weighted_gains(tiny, rows, 9, (1, 2))
-    assert len(found) == 25
-    same = (rows[:, :, None] == rows[:, None]).float()
-    gain, weighted, _ = found["tokens", "tokens"]
-    assert weighted == pytest.approx(gain * composition.advantage(same, 9).mean().item(), rel=1e-4)
-    term = paths.attention_score_terms(tiny, rows, 1, 2)["tokens", "0:1"]
-    assert found["tokens", "0:1"][2] == pytest.approx(composition.advantage(term, 9).mean().item(), rel=1e-4)
-    keys = tiny.W_E @ tiny.W_V[0, 1] @ tiny.W_O[0, 1] @ tiny.W_K[1, 2]
-    dense = (tiny.W_E @ tiny.W_Q[1, 2]) @ keys.T / 8**0.5
-    expected = (dense.diagonal().mean() - dense.mean()).item()
-    assert found["tokens", "0:1"][0] == pytest.approx(expected, rel=1e-3, abs=1e-4)
-
-
-@pytest.mark.parametrize("name", ["two-layer", "small-seed-1", "small-seed-2"])
-def test_in_trained_models_the_weighted_gain_is_nearly_the_true_advantage(name):
-    model = models.load(name)
-    head = next(iter(induction.induction_heads(model)))
-    rows = behaviour.repeated_tokens(model.cfg.d_vocab, 20, 2, 4, seed=3)
-    numbers = torch.tensor(list(matching.weighted_gains(model, rows, 20, head).values()))
-    assert torch.corrcoef(numbers.T)[2, 1] > 0.99 > 0.8 > torch.corrcoef(numbers.T)[2, 0]
 
 
 def test_scores_of_single_prompts_average_to_that_of_all(tiny):

@@ -1,4 +1,4 @@
-"""Figures of notebook 07: the corner, a head at work on a text, and what an intervention costs."""
+"""Figures of notebooks 08 and 09: the corner, a head at work on a text, and what an intervention costs."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,7 +17,7 @@ def corner(
 ) -> Axes:  # fmt: skip
     """A dot for each pair of heads: its first number across, its second up, its third as size.
 
-    Grey crosses are `null`, tables of random weights; the corner, above 0.5 both ways, is tinted, and those in it whose
+    Grey crosses are `null`, tables of a shuffled vocabulary; the corner, above 0.5 both ways, is tinted, and those in it whose
     third number is above `least` are named.
     """
     across, up, size = table.flatten(0, 1).T
@@ -25,7 +25,7 @@ def corner(
     ax = ax or plt.subplots(figsize=(4, 4), layout="constrained")[1]
     ax.fill_between((0.5, 1.08), 0.5, 1.08, color="mistyrose")
     x, y = null[..., 0].flatten(), null[..., 1].flatten()
-    ax.scatter(x, y, marker="x", s=10, linewidths=0.6, color="grey", label="random weights")
+    ax.scatter(x, y, marker="x", s=10, linewidths=0.6, color="grey", label="shuffled vocabulary")
     area = lambda gain: 8 + 60 * gain
     ax.scatter(across, up, s=area(size.clamp(min=0)), color="tab:blue", alpha=0.6)
     for gain in (0, 1, 3):

@@ -42,7 +42,9 @@ def scores_at(run: Callable, d_vocab: int, lengths: Sequence[int]) -> Float[Tens
 
 def match_gain(circuit) -> float:
     """Score of an equal token above an average one: mean diagonal minus mean of the table."""
-    return ((circuit.A * circuit.B.T).sum(-1).mean() - circuit.A.mean(0) @ circuit.B.mean(1)).item()
+    diagonal = (circuit.A * circuit.B.T).sum(-1)
+    mean_of_table = circuit.A.mean(0) @ circuit.B.mean(1)
+    return (diagonal.mean() - mean_of_table).item()
 
 
 def own_token_heads(model, *, length: int = 60, seed: int = 0) -> dict[interventions.Head, float]:
@@ -68,16 +70,24 @@ def effective_embedding(model) -> Float[Tensor, "d_vocab d_model"]:
     return embedding
 
 
-def corner_table(model, queries: Float[Tensor, "d_vocab d_model"] | None = None) -> Float[Tensor, "early late number"]:
+def corner_table(
+    model,
+    queries: Float[Tensor, "d_vocab d_model"] | None = None,
+    *,
+    order: Int[Tensor, " d_vocab"] | None = None,
+) -> Float[Tensor, "early late number"]:
     """For each head of layer 0 with each of layer 1: OV positivity of the later, K-composed positivity, match gain.
 
     OV circuits are centred. `queries` is what a query holds of each token: W_E, as in the paper's term, or for example
     `effective_embedding`. (Elhage et al. 2021, "Checking the mechanistic theory"; the third number is ours: positivity
-    knows no size.)
+    knows no size.) With an `order`, the rows of both tables are put in it, so that a row and its column are no longer
+    of one token: a baseline in which every size is kept.
     """
     heads, rows = range(model.cfg.n_heads), []
-    queries = model.W_E if queries is None else queries
-    copying = [circuits.eigenvalue_positivity(circuits.centred(circuits.ov_circuit(model, 1, late))) for late in heads]
+    order = torch.arange(model.cfg.d_vocab) if order is None else order
+    queries = (model.W_E if queries is None else queries)[order]
+    OVs = [circuits.centred(circuits.ov_circuit(model, 1, late)) for late in heads]
+    copying = [circuits.eigenvalue_positivity(type(OV)(OV.A[order], OV.B)) for OV in OVs]
     for early in heads:
         keys = model.W_E @ model.OV[0, early]
         terms = [queries @ model.QK[1, late] @ keys.T * model.cfg.d_head**-0.5 for late in heads]
