@@ -147,15 +147,48 @@ def test_what_goes_through_entries_is_what_a_table_without_them_lacks():
     torch.testing.assert_close(whole, added - added.mean(-1, keepdim=True))
 
 
-def test_equally_predicted_is_the_nearest_other_token():
-    log_probs = torch.tensor([[[-1.0, -2.0, -2.5, -9.0], [-3.0, -1.0, -1.0, -3.5]]])
-    assert copying.equally_predicted(log_probs, torch.tensor([[1, 3]])).tolist() == [[2, 0]]
+def test_what_is_added_where_a_head_looks_most_one_query_at_a_time():
+    model, ov = model_table()
+    tokens, patterns = prompts(model)
+    ablation = interventions.ablate(model, [(0, 2)])
+    token, added, log_prob = copying.added_where_attended(model, 2, tokens, ablation, chunk=2)
+    silent = model.run_with_hooks(tokens, fwd_hooks=ablation).log_softmax(-1)
+    place = 0
+    for row in range(len(tokens)):
+        for query in range(1, tokens.shape[1]):
+            most = tokens[row, max(range(1, query + 1), key=lambda key: patterns[row, 2, query, key])]
+            assert token[place] == most
+            logits = sum(patterns[row, 2, query, key] * ov.AB[tokens[row, key], most] for key in range(query + 1))
+            torch.testing.assert_close(added[place], logits, atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(log_prob[place], silent[row, query, most])
+            place += 1
+    assert place == len(token)
 
 
-def test_bins_hold_their_lower_edges_and_tell_when_they_are_empty():
+def test_the_same_token_is_compared_with_its_other_places():
+    values, tokens = torch.tensor([1.0, 2.0, 3.0, 9.0, 5.0]), torch.tensor([4, 7, 4, 0, 4])
+    torch.testing.assert_close(
+        copying.same_token_elsewhere(values, tokens),
+        torch.tensor([4.0, torch.nan, 3.0, torch.nan, 2.0]),
+        equal_nan=True,
+    )
+
+
+def test_the_likelier_half_of_a_tokens_places():
+    tokens, by = torch.tensor([3, 3, 3, 3, 3, 8, 8, 1]), torch.tensor([0.9, 0.1, 0.5, 0.2, 0.8, 0.1, 0.0, 0.7])
+    values = torch.tensor([10.0, 1.0, 99.0, 3.0, 20.0, 7.0, 4.0, 5.0])
+    assert copying.likelier_half(values, by, tokens, at_least=2).tolist() == [13.0, 3.0]
+    assert copying.likelier_half(values, by, tokens, at_least=3).tolist() == [13.0]
+    assert len(copying.likelier_half(values, by, tokens, at_least=6)) == 0
+    with pytest.raises(ValueError, match="two halves need at least two places, not 1"):
+        copying.likelier_half(values, by, tokens, at_least=1)
+
+
+def test_bins_hold_their_lower_edges_and_the_last_its_upper_one_and_tell_when_they_are_empty():
     by, values = torch.tensor([0.0, 0.1, 0.1, 0.5]), torch.tensor([1.0, 3.0, 5.0, 7.0])
     with pytest.raises(ValueError, match=r"1 places from 0\.2 to 1"):
         copying.in_bins([values], by, [0.0, 0.2, 1.0])
     assert copying.in_bins([values, -values], by, [0.1, 1.0]) == [
         [(5.0, pytest.approx(2 / 3**0.5))], [(-5.0, pytest.approx(2 / 3**0.5))],
     ]  # fmt: skip
+    assert copying.in_bins([values], by, [0.1, 0.5]) == copying.in_bins([values], by, [0.1, 1.0])

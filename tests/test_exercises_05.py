@@ -41,7 +41,7 @@ def right_attended(pattern, tokens, own):
 
 
 RIGHT = {
-    "5.1": right_positivity, "5.2": lambda: torch.tensor([[3.0, 2.0], [-2.0, -1.0]]), "5.3": right_surprise,
+    "5.1": right_positivity, "5.2": lambda: torch.tensor([[3.0, 2.0], [-1.75, -1.0]]), "5.3": right_surprise,
     "5.4": right_shuffles, "5.5": right_attended,
 }  # fmt: skip
 GENERIC = [

@@ -40,10 +40,10 @@ def against_chance(
 def by_prediction(
     panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], bins: Sequence[str], *, x: str, y: str
 ) -> list[Axes]:  # fmt: skip
-    """A panel for each title: a line for each name over the bins, from pairs of a mean and its standard error."""
+    """A panel for each title, with its own scale: a line for each name over the bins, from means and their standard errors."""
     size = 2.7 * len(panels) + 0.6, 3.4
-    axes = plt.subplots(1, len(panels), figsize=size, layout="constrained", squeeze=False, sharey=True)[1]
-    styles = (("tab:red", "o", "-"), ("dimgrey", "s", "--"), ("darkgrey", "^", ":"))
+    axes = plt.subplots(1, len(panels), figsize=size, layout="constrained", squeeze=False)[1]
+    styles = (("tab:red", "o", "-"), ("dimgrey", "s", "--"))
     for ax, (title, lines) in zip(axes.flat, panels.items()):
         for (name, points), (colour, mark, dash) in zip(lines.items(), styles):
             means, errors = zip(*points)

@@ -160,27 +160,73 @@ def through_entries(
     return logits.scatter_add(2, outs[tokens][:, None, :].expand_as(pattern), moved)
 
 
-def equally_predicted(
-    log_probs: Float[Tensor, "batch query d_vocab"], tokens: Int[Tensor, "batch query"]
-) -> Int[Tensor, "batch query"]:
-    """For each token, the other one to which a prediction gives most nearly the same log-probability: a control."""
-    given = log_probs.gather(2, tokens[..., None])
-    distance = (log_probs - given).abs()
-    return distance.scatter(2, tokens[..., None], torch.inf).argmin(-1)
+def added_where_attended(
+    model, head: int, tokens: Int[Tensor, "batch pos"], ablation: Sequence, chunk: int = 40
+) -> tuple[Int[Tensor, " place"], Float[Tensor, " place"], Float[Tensor, " place"]]:
+    """What a head of layer 0 adds to the token that it looks at most, for each query but the first.
+
+    `ablation` holds the hooks that take the head away. Three vectors: the token (<BOS>, at position 0, is left out), what the
+    head adds to it, which is the difference of its centred logits to a run without the head, and its log-probability in that
+    run. `chunk` prompts are run at a time.
+    """
+    found = []
+    for prompts in tokens.split(chunk):
+        name = "blocks.0.attn.hook_pattern"
+        logits, cache = model.run_with_cache(prompts, names_filter=name)
+        without = model.run_with_hooks(prompts, fwd_hooks=list(ablation))
+        most = prompts.gather(1, 1 + cache[name][:, head, 1:, 1:].argmax(-1))
+        with_it, without_it = (at_tokens(each[:, 1:], most) for each in (logits, without))
+        constant = logits[:, 1:].mean(-1) - without[:, 1:].mean(-1)
+        log_prob = without_it - without[:, 1:].logsumexp(-1)
+        found.append([most.flatten(), (with_it - without_it - constant).flatten(), log_prob.flatten()])
+    token, added, log_prob = (torch.cat(parts) for parts in zip(*found))
+    return token, added, log_prob
+
+
+def at_tokens(
+    logits: Float[Tensor, "batch query d_vocab"], tokens: Int[Tensor, "batch query"]
+) -> Float[Tensor, "batch query"]:
+    """At each query the logit of the token that is named for it."""
+    return logits.gather(2, tokens[..., None])[..., 0]
+
+
+def same_token_elsewhere(values: Float[Tensor, " place"], tokens: Int[Tensor, " place"]) -> Float[Tensor, " place"]:
+    """For each place the mean of the values at all other places of the same token; nan where there is none."""
+    total = values.new_zeros(int(tokens.max()) + 1).index_add_(0, tokens, values)[tokens]
+    n_places = tokens.bincount()[tokens]
+    return (total - values) / (n_places - 1)
+
+
+def likelier_half(
+    values: Float[Tensor, " place"], by: Float[Tensor, " place"], tokens: Int[Tensor, " place"], at_least: int
+) -> Float[Tensor, " token"]:
+    """For each token with at_least places: the mean value where `by` is in the upper half of its places, minus the other half.
+
+    With an odd number of places the middle one is left out. Raises ValueError if at_least is below 2.
+    """
+    if at_least < 2:
+        raise ValueError(f"two halves need at least two places, not {at_least}")
+    changes = []
+    for token in tokens.unique():
+        places = (tokens == token).nonzero()[:, 0]
+        if len(places) >= at_least:
+            ordered, half = values[places[by[places].argsort()]], len(places) // 2
+            changes.append(ordered[-half:].mean() - ordered[:half].mean())
+    return torch.stack(changes) if changes else values.new_zeros(0)
 
 
 def in_bins(
     values: Sequence[Float[Tensor, " place"]], by: Float[Tensor, " place"], edges: Sequence[float]
 ) -> list[list[tuple[float, float]]]:
-    """For each of the values, its mean and the standard error of that mean in each bin of `by`, lower edges included.
+    """For each of the values, its mean and the standard error of that mean in each bin of `by`.
 
-    Raises ValueError for a bin with fewer than two places, which has no spread.
+    A bin holds its lower edge, and the last one its upper edge, too. Raises ValueError for a bin with fewer than two places, which has no spread.
     """
     means = []
     for each in values:
         found = []
         for low, high in pairwise(edges):
-            inside = each[(by >= low) & (by < high)]
+            inside = each[(by >= low) & ((by < high) | (high == edges[-1]) & (by == high))]
             if len(inside) < 2:
                 raise ValueError(f"{len(inside)} places from {low:g} to {high:g}: choose wider bins")
             found.append((inside.mean().item(), (inside.std() / len(inside) ** 0.5).item()))

@@ -44,4 +44,6 @@ def _before_and_after(ax: Axes, origin: Point, table: tuple[Pair, Pair], mixture
     if straight:
         length = (made[0] ** 2 + made[1] ** 2) ** 0.5
         beyond = (made[0] + 0.75 * made[0] / length, made[1] + 0.75 * made[1] / length)
+        if made[0] == 0:  # beside the axis, not on it
+            beyond = (-0.9, made[1])
         pen.write(ax, place(beyond), f"× {along:g}".replace("-", "−"), colour=look.line)
