@@ -55,6 +55,19 @@ def test_shuffled_copies_hold_the_same_tokens_at_many_distances():
         in_context.shuffled_twice(30, 30, batch=1)
 
 
+def test_shuffled_blocks_keep_their_inner_order():
+    rows = in_context.shuffled_blocks(60, 12, 3, batch=10)
+    for row in rows.tolist():
+        first, second = row[1:13], row[13:]
+        assert len(set(first)) == 12
+        starts = [first.index(token) for token in second[::3]]
+        assert sorted(starts) == [0, 3, 6, 9]
+        assert second == [token for start in starts for token in first[start : start + 3]]
+    assert len({tuple(row[1:13].tolist().index(token) for token in row[13:].tolist()) for row in rows}) > 3
+    with pytest.raises(ValueError, match="blocks of 5"):
+        in_context.shuffled_blocks(60, 12, 5, batch=1)
+
+
 def test_a_positional_copier_scores_at_its_own_length_only():
     W_E, W_pos, W_U = handmade.bench(50, 61)
     fake = handmade.positional_copier(50, 61, back=19)
@@ -144,11 +157,18 @@ def test_a_model_that_counts_has_the_log_of_the_counts_whatever_it_likes():
     assert ratios.median().item() == pytest.approx(math.log(3), abs=1e-5)
 
 
-def test_contested_places():
-    text = [0, 5, 6, 9, 5, 7, 5, 6, 9, 5, 7, 5, 6]
-    assert in_context.contested(torch.tensor([text]), 1, 1).tolist() == [[0, 6, 6, 7]]
-    assert in_context.contested(torch.tensor([text]), 2, 1).tolist() == [[0, 9, 6, 7]]
-    assert in_context.contested(torch.tensor([text]), 3, 1).shape == (0, 4)
+def test_attention_to_the_followers_head_by_head(tiny):
+    mixture = in_context.mixtures(64, n_b=2, n_c=1, batch=3, gap=4)
+    commoner, rarer = in_context.paid_to_followers(tiny, mixture, [3, 1])
+    for number, (row, twin) in enumerate(zip(mixture.rows, mixture.twins)):
+        for offset, text, common in ((0, row, mixture.b), (3, twin, mixture.c)):
+            pattern = tiny.run_with_cache(text[None])[1]["pattern", 1][0, :, -1]
+            for column, head in enumerate((3, 1)):
+                of = {True: 0.0, False: 0.0}
+                for place in mixture.after.tolist():
+                    of[bool(text[place] == common[number])] += pattern[head, place].item()
+                assert commoner[number + offset, column].item() == pytest.approx(of[True], abs=1e-6)
+                assert rarer[number + offset, column].item() == pytest.approx(of[False], abs=1e-6)
 
 
 def test_pairs_that_have_stood_before():

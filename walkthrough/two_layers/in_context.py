@@ -1,7 +1,6 @@
 """What induction heads do with a text: whom they match, what they copy, how they count, and where that helps."""
 
-import itertools
-from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -39,6 +38,21 @@ def shuffled_twice(d_vocab: int, length: int, batch: int, seed: int = 0) -> Int[
         once = 1 + torch.randperm(d_vocab - 1, generator=generator)[:length]
         again = once[torch.randperm(length, generator=generator)]
         row[1:] = torch.cat([once, again])
+    return rows
+
+
+def shuffled_blocks(d_vocab: int, length: int, block: int, batch: int, seed: int = 0) -> Int[Tensor, "batch pos"]:
+    """As `shuffled_twice`, but the second copy is cut into blocks of some tokens, and only the blocks change places.
+
+    Inside a block the previous token is that of the first copy, too. Raises ValueError if the blocks do not fill a copy.
+    """
+    if length % block:
+        raise ValueError(f"{length} tokens cannot be cut into blocks of {block}")
+    rows = shuffled_twice(d_vocab, length, batch, seed)
+    generator = torch.Generator().manual_seed(seed)
+    for row in rows:
+        blocks = row[1 : length + 1].reshape(-1, block)
+        row[length + 1 :] = blocks[torch.randperm(len(blocks), generator=generator)].flatten()
     return rows
 
 
@@ -123,21 +137,17 @@ def log_ratio(model, mixture: Mixture, hooks=()) -> Float[Tensor, " row"]:
     return (ratios[0] + ratios[1]) / 2
 
 
-def contested(rows: Int[Tensor, "batch pos"], n_b: int, n_c: int) -> Int[Tensor, "place 4"]:
-    """Places of a text where the current token was followed by b so many times, by c so many times, and by nothing else.
+def paid_to_followers(
+    model, mixture: Mixture, heads: Sequence[int]
+) -> tuple[Float[Tensor, "row head"], Float[Tensor, "row head"]]:
+    """Attention that heads of layer 1 pay, from the last token, to the commoner follower of `a` and to the rarer one.
 
-    Each as (row, position, b, c), if b or c came next again. `<BOS>` does not count as a token that is followed.
+    Rows are the prompts, and after them their twins, in which c is the commoner one.
     """
-    places = []
-    for number, row in enumerate(rows.tolist()):
-        followers: dict[int, Counter] = {}
-        for position, (current, following) in enumerate(itertools.pairwise(row)):
-            seen = followers.setdefault(current, Counter())
-            if position and following in seen and sorted(seen.values(), reverse=True) == [n_b, n_c]:
-                (b, _), (c, _) = seen.most_common()
-                places.append([number, position, b, c])
-            seen[following] += 1
-    return torch.tensor(places, dtype=torch.long).reshape(-1, 4)
+    both = torch.cat([mixture.rows, mixture.twins])
+    pattern = model.run_with_cache(both)[1]["pattern", 1][:, list(heads), -1]  # [row head key]
+    paid, common = pattern[..., mixture.after], mixture.holds_b.repeat(2, 1)[:, None]
+    return (paid * common).sum(-1), (paid * ~common).sum(-1)
 
 
 def completes_pair(rows: Int[Tensor, "batch pos_and_one"]) -> Bool[Tensor, "batch pos"]:
