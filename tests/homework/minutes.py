@@ -16,7 +16,7 @@ PLAN = (  # what is done in each of twelve weeks, and what a student can do afte
     ("02", "read a bigram table off the weights, and say what a narrow stream costs"),
     ("03 hw1", "split a head into QK and OV; freeze patterns; tell what the two circuits decide"),
     ("04", "expand a one-layer model into paths; find skip-trigrams in the weights, and test them against a baseline"),
-    ("05 hw2", "tell heads that copy, and heads that suppress, by their eigenvalues, beside a fair chance level"),
+    ("05 hw2", "tell by its eigenvalues whether a head copies, beside a fair chance level; say what one number misses"),
     ("06", "say what one factored head cannot express, find such bugs, and say in nats what they cost"),
     ("07 hw3", "measure which heads read which, beside chance; find the error in a published figure"),
     ("08", "find induction heads by what they do; tell them from a fake; say what they are good for"),
