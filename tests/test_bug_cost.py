@@ -241,3 +241,14 @@ def test_frequent_contexts_are_those_seen_often_and_positions_stay():
     assert torch.equal(often.push, errors.push[keep])
     assert (often.tokens, often.outputs.tolist()) == (errors.tokens, errors.outputs.tolist())
     assert often.seen.sum(0).min() >= 12
+
+
+def test_contexts_shared_with_others_are_those_of_the_same_head_source_and_destination():
+    model, (rows, file) = models.tiny(1), tiny_rows()
+    more, _ = tally(model, rows, file, folds=3, least=5)
+    some, _ = tally(model, rows[:20], file[:20], folds=3, least=5)
+    names = lambda errors: list(zip(errors.source.tolist(), errors.present.tolist()))
+    kept = more.shared_with(some)
+    assert set(names(kept)) == set(names(more)) & set(names(some))
+    assert 0 < len(kept.present) < len(more.present)
+    assert torch.equal(kept.seen, more.seen[:, [name in names(some) for name in names(more)]])

@@ -23,12 +23,17 @@ def right_js(p, q):
     return sum(terms) / 2
 
 
+def right_mend(wrong, expected, key):
+    same = (key[:, None] == key).to(wrong)
+    return wrong - expected * (same @ wrong) / (same @ expected)
+
+
 RIGHT = {
     "6.1": lambda right, other, crossed: math.prod((right, other)) * crossed**-1,
     "6.2": right_js,
     "6.3": right_bug,
-    "6.4": lambda true, model: 0.5 * torch.dot(true - model, true / model - 1),
-    "6.5": lambda first, second, model: torch.einsum("i,i,i->", first - model, second - model, 0.5 / model),
+    "6.4": lambda first, second, model: torch.einsum("i,i,i->", first - model, second - model, 0.5 / model),
+    "6.5": right_mend,
 }
 
 
@@ -38,8 +43,9 @@ GENERIC = [
     ("6.2", lambda p, q: -right_js(p, q), "the sign is flipped"),
     ("6.3", lambda *case: right_bug(*case)[:2], "wrong shape"),
     ("6.3", lambda f, g, n: f[:, :, None] * g[:, None], "wrong shape"),
-    ("6.4", lambda p, q: ((q - p) ** 3 / (2 * q)).sum(), "the values differ"),
-    ("6.5", lambda a, b, q: -((a - q) * (b - q) / (2 * q)).sum(), "the sign is flipped"),
+    ("6.4", lambda a, b, q: -((a - q) * (b - q) / (2 * q)).sum(), "the sign is flipped"),
+    ("6.5", lambda w, e, k: -right_mend(w, e, k), "the sign is flipped"),
+    ("6.5", lambda w, e, k: right_mend(w, e, k).T, "transposed"),
     *((label, lambda *case: None, "returned None") for label in RIGHT),
 ]
 

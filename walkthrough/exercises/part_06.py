@@ -99,44 +99,7 @@ JS_MISTAKES = {
 }  # fmt: skip
 
 
-# 6.4 KL to second order
-
-
-def truths_and_models() -> list[tuple]:
-    """True probabilities, and a model's that differ from them a good deal."""
-    return [tuple(distributions(seed, n_outs, 2)) for seed, n_outs in ((3, 3), (4, 6), (5, 4))]
-
-
-def slow_second_order(true: Tensor, model: Tensor) -> float:
-    """Out by out."""
-    return sum((p - q) ** 2 / q for p, q in zip(true.tolist(), model.tolist())) / 2
-
-
-ORDER_MISTAKES = {
-    "divided by the true probability: KL is expanded about the model's, which stands below the squares":
-        lambda p, q: ((p - q) ** 2 / (2 * p)).sum(),
-    "the factor 2 below the squares is missing":
-        lambda p, q: ((p - q) ** 2 / q).sum(),
-    "half of the squares, but not divided by the model's probability: the same error costs more where the out is rare":
-        lambda p, q: ((p - q) ** 2 / 2).sum(),
-    "the squares alone: divide each by twice the model's probability":
-        lambda p, q: ((p - q) ** 2).sum(),
-    "the model's probability was squared, too: only the error is":
-        lambda p, q: (((p - q) / q) ** 2 / 2).sum(),
-    "the errors are not squared: they would cancel":
-        lambda p, q: ((p - q) / (2 * q)).sum(),
-    "absolute errors in place of squares":
-        lambda p, q: ((p - q).abs() / (2 * q)).sum(),
-    "that is the exact KL divergence: here the sum of squares is asked for":
-        kl,
-    "one number for each out: add them up":
-        lambda p, q: (p - q) ** 2 / (2 * q),
-    "averaged over the outs: add them up":
-        lambda p, q: ((p - q) ** 2 / (2 * q)).mean(),
-}  # fmt: skip
-
-
-# 6.5 errors that two halves share
+# 6.4 errors that two halves share
 
 
 def halves() -> list[tuple]:
@@ -185,10 +148,73 @@ SHARED_MISTAKES = {
 }  # fmt: skip
 
 
+# 6.5 what a better table could mend
+
+
+def contexts() -> list[tuple]:
+    """Errors of contexts, how often each out was expected, and keys in no order, of which one may not occur."""
+    cases = []
+    for seed, (keys, n_outs) in enumerate(
+        (([1, 0, 2, 0, 1, 0, 2], 3), ([3, 0, 3, 1, 0, 3], 5), ([0, 2, 1, 2, 2, 0], 4))
+    ):
+        generator = torch.Generator().manual_seed(seed)
+        expected = 2 + 60 * torch.rand(len(keys), n_outs, generator=generator) ** 2
+        wrong = 0.3 * expected * torch.randn(len(keys), n_outs, generator=generator)
+        cases.append((wrong, expected, torch.tensor(keys)))
+    return cases
+
+
+def slow_mend(wrong: Tensor, expected: Tensor, key: Tensor) -> Tensor:
+    """Key by key, out by out: the line through zero that fits the errors best, each weighted by 1 / expected."""
+    left = wrong.clone()
+    for row in set(key.tolist()):
+        same = key == row
+        for out in range(wrong.shape[1]):
+            y, x = wrong[same, out], expected[same, out]
+            left[same, out] = y - x * (y * x / x).sum() / (x * x / x).sum()
+    return left
+
+
+def summed(values: Tensor, key: Tensor) -> Tensor:
+    """For each context the sum over all contexts with its key."""
+    return torch.stack([values[key == row].sum(0) for row in key])
+
+
+def averaged(values: Tensor, key: Tensor) -> Tensor:
+    """For each context the mean over all contexts with its key."""
+    return torch.stack([values[key == row].mean(0) for row in key])
+
+
+MEND_MISTAKES = {
+    "that is the table, spread over the contexts: return what is left when expected times it is subtracted":
+        lambda w, e, k: summed(w, k) / summed(e, k),
+    "that is what the table mends: return what is left, wrong less that":
+        lambda w, e, k: e * summed(w, k) / summed(e, k),
+    "it was added where it has to be subtracted":
+        lambda w, e, k: w + e * summed(w, k) / summed(e, k),
+    "the logits were subtracted as they are: a logit moves counts by expected times it":
+        lambda w, e, k: w - summed(w, k) / summed(e, k),
+    "the mean of the ratios: take the ratio of the sums, so that frequent contexts count for more":
+        lambda w, e, k: w - e * averaged(w / e, k),
+    "the mean error of contexts with the same key was subtracted from each: it has to be shared in proportion to expected":
+        lambda w, e, k: w - averaged(w, k),
+    "the sums run over all contexts: each key has a row of its own":
+        lambda w, e, k: w - e * w.sum(0) / e.sum(0),
+    "every context was mended by itself, so that nothing is left: contexts with the same key share a row":
+        lambda w, e, k: torch.zeros_like(w),
+    "summed over the outs, too: each out has its own entry of the table":
+        lambda w, e, k: w - e * summed(w, k).sum(1, keepdim=True) / summed(e, k).sum(1, keepdim=True),
+    "weighted by the squares of expected: the weight of an error is one over expected, so that plain sums are divided":
+        lambda w, e, k: w - e * summed(w * e, k) / summed(e * e, k),
+    "nothing was subtracted":
+        lambda w, e, k: w,
+}  # fmt: skip
+
+
 EXERCISES: dict[str, Exercise] = {
     "6.1": Exercise(entries, slow_fourth, FOURTH_MISTAKES),
     "6.2": Exercise(pairs_of_distributions, slow_js, JS_MISTAKES),
     "6.3": Exercise(tables, slow_bug, BUG_MISTAKES),
-    "6.4": Exercise(truths_and_models, slow_second_order, ORDER_MISTAKES),
-    "6.5": Exercise(halves, slow_shared, SHARED_MISTAKES),
+    "6.4": Exercise(halves, slow_shared, SHARED_MISTAKES),
+    "6.5": Exercise(contexts, slow_mend, MEND_MISTAKES),
 }

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 from einops import einsum
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn.functional import pad
@@ -34,10 +34,16 @@ class Errors(NamedTuple):
 
     def frequent(self, least: int) -> "Errors":
         """The same, of those contexts only that were seen `least` times."""
-        keep = self.seen.sum(0) >= least
-        wrong, seen = self.wrong[:, keep], self.seen[:, keep]
+        return self._keep(self.seen.sum(0) >= least)
+
+    def shared_with(self, other: "Errors") -> "Errors":
+        """The same, of those contexts only that the other errors have, too."""
+        n = 1 + max(int(self.present.max()), int(other.present.max()))
+        return self._keep(torch.isin(self.source * n + self.present, other.source * n + other.present))
+
+    def _keep(self, keep: Bool[Tensor, " context"]) -> "Errors":
         rows = (part[keep] for part in (self.expected, self.present, self.source, self.push))
-        return Errors(wrong, seen, *rows, self.outputs, self.tokens)
+        return Errors(self.wrong[:, keep], self.seen[:, keep], *rows, self.outputs, self.tokens)
 
 
 def jensen_shannon(
@@ -75,15 +81,16 @@ def shared_by_halves(
 def mend(
     wrong: Float[Tensor, "context out"],
     expected: Float[Tensor, "context out"],
-    destination: Int[Tensor, " context"],
+    key: Int[Tensor, " context"],
 ) -> Float[Tensor, "context out"]:
-    """What is left of counted minus expected outs with the best direct table added.
+    """What is left of counted minus expected outs with the best table of logits [key out] added.
 
-    Weighted least squares, to first order in the table's logits.
+    Weighted least squares, to first order in the table's logits; `key` is each context's row of the
+    table, such as its destination.
     """
-    zeros = torch.zeros(int(destination.max()) + 1, wrong.shape[1])
-    logits = zeros.index_add(0, destination, wrong) / zeros.index_add(0, destination, expected)
-    return wrong - expected * logits[destination]
+    zeros = torch.zeros(int(key.max()) + 1, wrong.shape[1])
+    logits = zeros.index_add(0, key, wrong) / zeros.index_add(0, key, expected)
+    return wrong - expected * logits[key]
 
 
 def file_rows(

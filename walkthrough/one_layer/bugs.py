@@ -1,11 +1,8 @@
 """Skip-trigram bugs: what two tables must say wrongly, found in a model's weights, in its text and in its runs."""
 
-import itertools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from einops import einsum
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -42,14 +39,15 @@ def worst_bug(
 
 
 class Triples(NamedTuple):
-    """Sources, destinations and outs, one of each for a triple, as token ids; and how often each was expected."""
+    """Sources, destinations and outs, one of each for a triple, as token ids; how often expected, and how often seen."""
 
     source: Int[Tensor, " triple"]
     destination: Int[Tensor, " triple"]
     out: Int[Tensor, " triple"]
     expected: Float[Tensor, " triple"]
+    seen: Int[Tensor, " triple"]
 
-    def pick(self, which: Int[Tensor, " some"]) -> "Triples":
+    def pick(self, which: Int[Tensor, " some"] | Bool[Tensor, " triple"]) -> "Triples":
         """Some of the triples."""
         return Triples(*(part[which] for part in self))
 
@@ -63,19 +61,20 @@ def follows_within(
     return before > so_far[:, : rows.shape[1]]
 
 
-def never_together(
+def candidates(
     rows: Int[Tensor, "row pos"], file: Int[Tensor, " row"], counts: Int[Tensor, "first second"],
-    sources: Int[Tensor, " source"], seen: int = 100, expected: float = 10.0, within: int = 20,
+    sources: Int[Tensor, " source"], least: int = 100, expected: float = 10.0, within: int = 20,
 ) -> Triples:  # fmt: skip
-    """Triples (source, destination, out) that the rows never show, though each half of them is frequent.
+    """Triples (source, destination, out) that should occur in the rows; `seen` says how often they do.
 
-    The out follows the destination `seen` times or more in `counts`; in the rows, never where the source is one of the
-    `within` tokens before the destination. That would be expected `expected` times or more, were source and out
-    independent, by the smaller of two counts. Places: those of the destination after the source, times the out's share
-    of what follows the destination. Files: those with a destination after the source, times the share of the files
-    with the destination in which the out follows it; for a file may say one thing many times. `<BOS>` is left out.
+    The out follows the destination `least` times or more in `counts`. A triple is seen where the source is one of the
+    `within` tokens before the destination; that is expected `expected` times or more, were source and out independent,
+    by the smallest of three counts. Places: those of the destination after the source, times the out's share of what
+    follows the destination in `counts`. The same with the share in the rows where the source is not there. Files: those
+    with a destination after the source, times the share of the files with the destination in which the out follows it;
+    for a file may say one thing many times. `<BOS>` is left out.
     """
-    common = counts >= seen
+    common = counts >= least
     common[0] = False
     first, second = common.nonzero(as_tuple=True)
     number = torch.full(counts.shape, len(first)).masked_scatter(common, torch.arange(len(first)))
@@ -83,17 +82,18 @@ def never_together(
     n_files, d_vocab = int(file.max()) + 1, len(counts)
     tokens, pairs, in_file = now.flatten(), following.flatten(), file.repeat_interleave(now.shape[1])
     pairs_in_files = torch.unique(pairs * n_files + in_file) // n_files
-    with_pair = pairs_in_files.bincount(minlength=len(first) + 1)[: len(first)]
-    share = with_pair / _in_files(tokens, in_file, d_vocab, n_files)[first].clamp_min(1)
+    how_many = lambda some: some.bincount(minlength=len(first) + 1)[: len(first)]
+    share = how_many(pairs_in_files) / _in_files(tokens, in_file, d_vocab, n_files)[first].clamp_min(1)
     rate, found = counts[first, second] / counts.sum(1)[first], []
+    all_pairs, all_places = how_many(pairs), tokens.bincount(minlength=d_vocab)[first]
     for source in sources.tolist():
         near = follows_within(now, source, within).flatten().nonzero()[:, 0]
-        here = tokens[near]
-        files = _in_files(here, in_file[near], d_vocab, n_files)[first] * share
-        wanted = torch.minimum(files, here.bincount(minlength=d_vocab)[first] * rate)
-        missing = pairs[near].bincount(minlength=len(first) + 1)[: len(first)] == 0
-        which = (missing & (wanted >= expected)).nonzero()[:, 0]
-        found.append((torch.full_like(which, source), first[which], second[which], wanted[which]))
+        files = _in_files(tokens[near], in_file[near], d_vocab, n_files)[first] * share
+        seen, places = how_many(pairs[near]), tokens[near].bincount(minlength=d_vocab)[first]
+        without = (all_pairs - seen) / (all_places - places).clamp_min(1)
+        wanted = torch.minimum(files, places * torch.minimum(rate, without))
+        which = (wanted >= expected).nonzero()[:, 0]
+        found.append((torch.full_like(which, source), first[which], second[which], wanted[which], seen[which]))
     return Triples(*(torch.cat(part) for part in zip(*found)))
 
 
@@ -104,6 +104,15 @@ def _in_files(
     there = torch.zeros(d_vocab, n_files, dtype=torch.bool)
     there[tokens, file] = True
     return there.sum(1)
+
+
+def factors(model, head: int, source: int) -> tuple[Float[Tensor, " destination"], Float[Tensor, " out"]]:
+    """f1 and f2 of one head of a one-layer model: how much each destination looks at a source, and what that adds.
+
+    The attention with only `<BOS>` and the source to look at, positions left out; and the centred OV row, in logits.
+    """
+    qk, ov = relative_to(qk_circuit(model, 0, head)), centred(ov_circuit(model, 0, head))
+    return (qk.A @ qk.B[:, source]).sigmoid(), ov.A[source] @ ov.B
 
 
 def strength(model, triples: Triples) -> Float[Tensor, "head triple"]:
@@ -131,21 +140,56 @@ def count_together(
     return tuple(torch.stack(found).T)
 
 
-def have_partners(
-    rows: Int[Tensor, "row pos"], counts: Int[Tensor, "first second"], triples: Triples, least: int = 20,
-    times: float = 2.0, within: int = 20,
-) -> Bool[Tensor, " triple"]:  # fmt: skip
-    """Whether the out is right after another destination: `least` times in rows, and `times` as often as bigrams say.
+def crossings(
+    model, rows: Int[Tensor, "row pos"], counts: Int[Tensor, "first second"], triples: Triples, least: int = 20,
+    times: float = 2.0, adds: float = 1.0, within: int = 20,
+) -> Int[Tensor, "triple 3"]:  # fmt: skip
+    """For each triple the head that raises it most, and the other destination and other out that make it a crossed pair.
 
-    That is, where the source is one of the `within` tokens before.
+    With the source one of the `within` tokens before, the triple's out comes `least` times or more after the other
+    destination, and the other out after the triple's destination, both `times` as often as bigrams say; and that head's
+    tables add `adds` logits or more to either. Of those, the most raised; -1 where there is none.
     """
-    now, found = rows[:, :-1].long(), []
-    for source, out in zip(triples.source.tolist(), triples.out.tolist()):
+    now, following, total = rows[:, :-1].long(), rows[:, 1:].long(), counts.sum(1).clamp_min(1)
+    heads, found = strength(model, triples).argmax(0).tolist(), []
+    for head, source, destination, out in zip(heads, *(part.tolist() for part in triples[:3])):
+        looks, moved = factors(model, head, source)
         near = follows_within(now, source, within)
-        hits = now[near & (rows[:, 1:] == out)].bincount(minlength=len(counts))
-        expected = now[near].bincount(minlength=len(counts)) * counts[:, out] / counts.sum(1).clamp_min(1)
-        found.append(((hits >= least) & (hits >= times * expected)).any())
-    return torch.stack(found)
+        before, after = now[near], following[near]
+        hits = before[after == out].bincount(minlength=len(counts))
+        expected = before.bincount(minlength=len(counts)) * counts[:, out] / total
+        other = _most_raised(looks * moved[out], hits, expected, (least, times, adds), without=destination)
+        hits = after[before == destination].bincount(minlength=len(counts))
+        expected = (before == destination).sum() * counts[destination] / total[destination]
+        found.append((head, other, _most_raised(looks[destination] * moved, hits, expected, (least, times, adds), out)))
+    return torch.tensor(found)
+
+
+def _most_raised(
+    added: Float[Tensor, " token"], hits: Int[Tensor, " token"], expected: Float[Tensor, " token"],
+    limits: tuple[int, float, float], without: int,
+) -> int:  # fmt: skip
+    """The token with the largest entry of `added`, of those that come often enough; -1 if there is none."""
+    least, times, adds = limits
+    right = (hits >= least) & (hits >= times * expected) & (added >= adds)
+    right[without] = False
+    return added.masked_fill(~right, -torch.inf).argmax().item() if right.any() else -1
+
+
+def as_frequent(
+    triples: Triples, group: Triples, counts: Int[Tensor, "first second"], order: Int[Tensor, " triple"]
+) -> Triples:
+    """For each triple of a group, another, of a source of its own, whose out is as frequent; the first in an order."""
+    frequency, taken, kept = counts.sum(0).clamp_min(1).double().log(), set(), []
+    members = set(zip(*(part.tolist() for part in group[:3])))
+    named = list(zip(*(part.tolist() for part in triples[:3])))
+    free = [which for which in order.tolist() if named[which] not in members]
+    for out in group.out.tolist():
+        off = (frequency[triples.out] - frequency[out]).abs().tolist()
+        best = min((which for which in free if named[which][0] not in taken), key=lambda which: off[which])
+        taken.add(named[best][0])
+        kept.append(best)
+    return triples.pick(torch.tensor(kept))
 
 
 def one_for_each_source(triples: Triples, order: Int[Tensor, " triple"], n: int) -> Triples:
@@ -185,74 +229,3 @@ def in_text(
     last = [("unembed.hook_in", lambda resid, hook: resid[:, -1:])]  # logits of other positions are not needed
     runs = [model.run_with_hooks(tokens, fwd_hooks=last)[:, 0].log_softmax(-1) for tokens in (prompts, swapped)]
     return torch.stack(runs), rows[row, pos + 1].long()
-
-
-def contexts(n_sources: int, most: int) -> Bool[Tensor, "context source"]:
-    """Every set of at most `most` sources, one a row; column 0 is `<BOS>`, which is always there."""
-    sets = [chosen for size in range(most + 1) for chosen in itertools.combinations(range(1, n_sources + 1), size)]
-    return torch.tensor([[source == 0 or source in chosen for source in range(n_sources + 1)] for chosen in sets])
-
-
-def skip_trigram_logits(
-    direct: Float[Tensor, "*batch destination out"], table: Float[Tensor, "*batch source destination out"],
-    present: Bool[Tensor, "context source_and_BOS"],
-) -> Float[Tensor, "*batch context destination out"]:  # fmt: skip
-    """Logits of a table that has an entry for each triple: every source in the context adds its own."""
-    added = einsum(present[:, 1:].to(table.dtype), table, "context source, ... source d o -> ... context d o")
-    return direct[..., None, :, :] + added
-
-
-def factored_logits(
-    direct: Float[Tensor, "*batch destination out"], scores: Float[Tensor, "*batch head destination source"],
-    moved: Float[Tensor, "*batch head source out"], present: Bool[Tensor, "context source"],
-) -> Float[Tensor, "*batch context destination out"]:  # fmt: skip
-    """Logits of a one-layer model whose heads' QK (`scores`) and OV (`moved`) are free tables, as is the direct path.
-
-    A head's softmax is over the sources that are there, `<BOS>` among them (column 0); destinations do not attend to
-    themselves, and there are no positions (Elhage et al. 2021, "One-Layer Attention-Only Transformers").
-    """
-    pattern = scores[..., None, :, :].masked_fill(~present[:, None, :], -torch.inf).softmax(-1)
-    heads = einsum(pattern, moved, "... head context d source, ... head source o -> ... context d o")
-    return direct[..., None, :, :] + heads
-
-
-def fit(
-    logits: Callable[..., Tensor], parameters: list[Tensor], log_probs: Tensor, steps: int = 600, lr: float = 0.1
-) -> tuple[Tensor, Tensor]:
-    """Cost, in nats above the entropy, and log-probabilities after Adam on the exact expected loss.
-
-    `log_probs` [... context destination out] is the language; contexts and destinations are equally likely.
-    """
-    probs, entropy = log_probs.exp(), -(log_probs.exp() * log_probs).sum(-1).mean((-1, -2))
-    free = [parameter.clone().requires_grad_() for parameter in parameters]
-    optimiser = torch.optim.Adam(free, betas=(0.9, 0.99))
-    with torch.enable_grad():
-        for step in range(steps):
-            optimiser.param_groups[0]["lr"] = lr * (1 - step / steps)
-            optimiser.zero_grad()
-            loss = -(probs * logits(*free).log_softmax(-1)).sum(-1).mean((-1, -2))
-            loss.sum().backward()
-            optimiser.step()
-    guess = logits(*free).log_softmax(-1).detach()
-    return -(probs * guess).sum(-1).mean((-1, -2)) - entropy, guess
-
-
-def fit_heads(
-    log_probs: Float[Tensor, "language context destination out"], present: Bool[Tensor, "context source"],
-    n_heads: int, restarts: int = 3, steps: int = 600, seed: int = 0,
-) -> tuple[Float[Tensor, " language"], Float[Tensor, "language context destination out"]]:  # fmt: skip
-    """Cost in nats, and log-probabilities, of the best of some fits of `factored_logits`: an upper bound on the least."""
-    generator = torch.Generator().manual_seed(seed)
-    n_languages, _, n_destinations, n_outs = log_probs.shape
-    n_sources = present.shape[1]
-    shapes = (n_destinations, n_outs), (n_heads, n_destinations, n_sources), (n_heads, n_sources, n_outs)
-    start = [torch.randn(n_languages, restarts, *shape, generator=generator).to(log_probs) for shape in shapes]
-    cost, guess = fit(lambda *free: factored_logits(*free, present), start, log_probs[:, None], steps)
-    best = cost.min(1)
-    return best.values, guess[torch.arange(n_languages), best.indices]
-
-
-def cost_of_bigrams(log_probs: Float[Tensor, "*batch context destination out"]) -> Float[Tensor, "*batch"]:
-    """Cost in nats of knowing the destination only, exactly: what the context tells about the next token."""
-    mean = log_probs.exp().mean(-3, keepdim=True)
-    return (log_probs.exp() * (log_probs - mean.log())).sum(-1).mean((-1, -2))
