@@ -137,6 +137,21 @@ def test_the_trainers_forward_pass_is_the_models():
         final_stream(model, torch.zeros(1, 17, dtype=torch.long))
 
 
+@pytest.mark.parametrize("chunked", [trainer.CHUNKED, None], ids=["in chunks", "at once"])
+def test_the_loss_is_the_cross_entropy_of_the_models_logits(monkeypatch, chunked):
+    monkeypatch.setattr(trainer, "CHUNKED", chunked)
+    model = models.PaperModel(models.config(**TINY.shape), seed=3)
+    rows = torch.randint(0, TINY.d_vocab, (30, 17), generator=torch.Generator().manual_seed(0))
+    weights = [p for p in model.parameters() if p.requires_grad]
+    ours = training.Loss(model, bf16=False)(rows)
+    theirs = torch.nn.functional.cross_entropy(model(rows[:, :-1]).flatten(0, 1), rows[:, 1:].flatten())
+    torch.testing.assert_close(ours, theirs)
+    gradients = [torch.autograd.grad(loss, weights) for loss in (ours, theirs)]
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-6)
+    rough = training.Loss(model, bf16=True)(rows)
+    torch.testing.assert_close(rough, theirs, rtol=0.02, atol=0.02)
+
+
 def test_a_checkpoint_of_another_recipe_is_refused(folder):
     trained(folder)
     with pytest.raises(ValueError, match="another recipe"):

@@ -30,6 +30,9 @@ from walkthrough.training.muon import Muon
 from walkthrough.training.precision import speedup_of_bfloat16
 from walkthrough.training.recipes import Recipe, batch_rows
 
+# The logits of 256 tokens fit into a processor's cache; older versions of torch make them all at once.
+CHUNKED = nn.LinearCrossEntropyOptions(batch_chunk_size=256) if hasattr(nn, "LinearCrossEntropyOptions") else None
+
 
 class Loss(nn.Module):
     """Rows of tokens to mean cross-entropy in nats: one module, so that accelerate can wrap all of it."""
@@ -39,9 +42,13 @@ class Loss(nn.Module):
         self.model, self.bf16 = model, bf16
 
     def forward(self, rows: Int[Tensor, "batch pos"]) -> Float[Tensor, ""]:
+        following = rows[:, 1:].flatten()
+        if not self.bf16 and CHUNKED is not None:
+            resid = final_stream(self.model, rows[:, :-1]).flatten(0, 1)
+            return nn.functional.linear_cross_entropy(resid, self.model.head.weight, following, options=CHUNKED)
         with torch.autocast(rows.device.type, torch.bfloat16, enabled=self.bf16):
             logits = self.model.head(final_stream(self.model, rows[:, :-1]))
-        return nn.functional.cross_entropy(logits.flatten(0, 1).float(), rows[:, 1:].flatten())
+        return nn.functional.cross_entropy(logits.flatten(0, 1).float(), following)
 
 
 def optimisers(model: PaperModel, recipe: Recipe) -> dict[str, torch.optim.Optimizer]:
