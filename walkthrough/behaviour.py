@@ -1,12 +1,8 @@
 """Running a model: what its heads attend to, and what it loses where."""
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-
-Model = Callable[[Int[Tensor, "batch pos"]], Float[Tensor, "batch pos d_vocab"]]
 
 
 def loss_per_position(
