@@ -224,6 +224,8 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
     "training/trainer": {f"{W}.corpus", f"{W}.behaviour", f"{W}.models", 
                          *(f"{W}.training.{part}" for part in ("checkpoints", "forward", "muon", "precision", "recipes"))},
     "training/forward": {f"{W}.models"},
+    "training/live": {f"{W}.behaviour", f"{W}.corpus", f"{W}.models",
+                      *(f"{W}.training.{part}" for part in ("checkpoints", "forward", "recipes", "trainer"))},
     "training/__init__": {f"{W}.training.{part}" for part in ("checkpoints", "recipes", "trainer")},
     "training/__main__": {f"{W}.training"},
     "one_layer/skip_trigrams": {f"{W}.circuits", f"{W}.models", f"{W}.searches"},

@@ -19,12 +19,13 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformer_lens import TransformerBridge, TransformerBridgeConfig
 from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
-from transformer_lens.model_bridge.sources.native import NativeAttention, NativeModel
+from transformer_lens.model_bridge.sources.native import NativeAttention, NativeModel, initialize_native_model
 from transformers import PreTrainedTokenizerFast
 
 WEIGHTS = Path(__file__).parent / "weights"
 NAMES = ("zero-layer", "one-layer", "two-layer")
 SMALL = ("small-seed-1", "small-seed-2")  # two layers, d_model 128, 4 heads: the same but for the seed
+BEYOND = ("one-layer-mlp", "layernorm")  # what the paper leaves out: an MLP; two layers with LayerNorm, very small
 HOMEWORK = ("homework",)  # of the small ones' shape, for the last homework: what its heads do is told nowhere here
 BOS = "<BOS>"
 
@@ -49,6 +50,14 @@ class PositionsInQK(NativeAttention):
             nn.init.zeros_(linear.bias)
             linear.bias.requires_grad_(False)
 
+    def placed(self, resid: Tensor, positions: Tensor | slice) -> Tensor:
+        """What W_Q and W_K read; `walkthrough.training.variants` has others."""
+        return resid + self.positions[0][positions]
+
+    def matched(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries and keys, [batch head pos d_head], as they are compared."""
+        return q, k
+
     def forward(
         self,
         hidden_states: Tensor,
@@ -58,11 +67,12 @@ class PositionsInQK(NativeAttention):
         **kwargs,
     ) -> tuple[Tensor, Tensor]:
         batch, n_pos, _ = hidden_states.shape
-        placed = hidden_states + self.positions[0][slice(0, n_pos) if position_ids is None else position_ids]
+        placed = self.placed(hidden_states, slice(0, n_pos) if position_ids is None else position_ids)
         q, k, v = (
             linear(x).view(batch, n_pos, self.n_heads, self.d_head).transpose(1, 2)
             for linear, x in ((self.q, placed), (self.k, placed), (self.v, hidden_states))
         )
+        q, k = self.matched(q, k)
         mask = self.causal_mask[:n_pos, :n_pos]
         if attention_mask is not None:
             mask = self._combine_attention_mask(mask, attention_mask, batch=batch)
@@ -77,11 +87,13 @@ class PositionsInQK(NativeAttention):
 class PaperModel(NativeModel):
     """The network itself, as a plain module from token ids to logits; `seed` fixes its initial weights."""
 
+    attention = PositionsInQK
+
     def __init__(self, cfg: TransformerBridgeConfig, seed: int = 0):
         super().__init__(cfg)
         self.pos.weight = nn.Parameter(sinusoids(cfg.n_ctx, cfg.d_model), requires_grad=False)
         for block in self.layers:
-            block.attn = PositionsInQK(cfg, self.pos.weight)
+            block.attn = self.attention(cfg, self.pos.weight)
         generator = torch.Generator().manual_seed(seed)
         nn.init.normal_(self.tok_embed.weight, std=0.1, generator=generator)
         nn.init.normal_(self.head.weight, std=0.2 * cfg.d_model**-0.5, generator=generator)
@@ -89,6 +101,10 @@ class PaperModel(NativeModel):
             for linear in (block.attn.q, block.attn.k, block.attn.v):
                 nn.init.normal_(linear.weight, std=cfg.d_model**-0.5, generator=generator)
             nn.init.normal_(block.attn.o.weight, std=(cfg.d_model * cfg.n_layers) ** -0.5, generator=generator)
+
+    def entered(self, embedded: Tensor, positions: Tensor | None = None) -> Tensor:
+        """What enters layer 0: nothing of position ever enters the residual stream."""
+        return embedded
 
     def forward(
         self,
@@ -99,20 +115,48 @@ class PaperModel(NativeModel):
         **kwargs,
     ) -> Tensor:
         check_length((input_ids if inputs_embeds is None else inputs_embeds).shape[1], self.cfg.n_ctx)
-        resid = self.tok_embed(input_ids) if inputs_embeds is None else inputs_embeds
-        for block in self.layers:  # nothing of position ever enters the residual stream
+        resid = self.entered(self.tok_embed(input_ids) if inputs_embeds is None else inputs_embeds, position_ids)
+        for block in self.layers:
             (resid,) = block(resid, attention_mask=attention_mask, position_ids=position_ids)
         return self.head(resid)
 
 
+class WithMLP(PaperModel):
+    """The same network with an MLP of ReLU neurons, with biases, after the attention of each layer."""
+
+    def __init__(self, cfg: TransformerBridgeConfig, seed: int = 0):
+        super().__init__(cfg, seed)
+        generator = torch.Generator().manual_seed(seed)
+        for block in self.layers:
+            for linear in (block.mlp.fc_in, block.mlp.fc_out):
+                nn.init.normal_(linear.weight, std=linear.in_features**-0.5, generator=generator)
+                nn.init.zeros_(linear.bias)
+
+
+class WithLayerNorm(NativeModel):
+    """TransformerLens' own network, of GPT-2's design: LayerNorm, biases, and positions added to the stream."""
+
+    def __init__(self, cfg: TransformerBridgeConfig, seed: int = 0):
+        super().__init__(cfg)
+        initialize_native_model(self, cfg, seed)
+
+
+def network(cfg: TransformerBridgeConfig, seed: int = 0) -> NativeModel:
+    """The network that a configuration describes, with random weights."""
+    if cfg.normalization_type is not None:
+        return WithLayerNorm(cfg, seed)
+    return PaperModel(cfg, seed) if cfg.attn_only else WithMLP(cfg, seed)
+
+
 def config(
-    n_layers: int, d_model: int = 256, n_heads: int = 8, n_ctx: int = 256, d_vocab: int = 4096
-) -> TransformerBridgeConfig:
-    """The paper's architecture as a TransformerLens configuration."""
+    n_layers: int, d_model: int = 256, n_heads: int = 8, n_ctx: int = 256, d_vocab: int = 4096,
+    d_mlp: int | None = None, layernorm: bool = False,
+) -> TransformerBridgeConfig:  # fmt: skip
+    """The paper's architecture as a TransformerLens configuration; `d_mlp` neurons and LayerNorm go beyond it."""
     return TransformerBridgeConfig(
         n_layers=n_layers, d_model=d_model, n_heads=n_heads, d_head=d_model // n_heads, n_ctx=n_ctx, d_vocab=d_vocab,
-        attn_only=True, normalization_type=None, positional_embedding_type="standard", act_fn="gelu",
-        architecture="TransformerLensNative", device="cpu",
+        attn_only=d_mlp is None, d_mlp=d_mlp, normalization_type="LN" if layernorm else None,
+        positional_embedding_type="standard", act_fn="relu", architecture="TransformerLensNative", device="cpu",
     )  # fmt: skip
 
 
@@ -195,7 +239,7 @@ def head_weights(
 
 
 def bridge(
-    model: PaperModel, tokenizer: PreTrainedTokenizerFast | None = None, name: str = "paper"
+    model: NativeModel, tokenizer: PreTrainedTokenizerFast | None = None, name: str = "paper"
 ) -> TransformerBridge:
     """Wrap the network as TransformerLens wraps its own: hooks, caches, `W_*`, `QK`, `OV`; gradients are off."""
     wrapped = build_bridge_from_module(
@@ -239,7 +283,8 @@ def read_card(name: str, folder: Path = WEIGHTS) -> dict:
 
 def load(name: str, folder: Path = WEIGHTS) -> TransformerBridge:
     """A trained model: "zero-layer", "one-layer", "two-layer", one of two small ones, "small-seed-1" and
-    "small-seed-2", or the small one that the last homework asks about, "homework".
+    "small-seed-2", one of two that go beyond attention, "one-layer-mlp" and "layernorm", or the small one that the
+    last homework asks about, "homework".
 
     The weights are safetensors, checked against the SHA-256 in the model card before they are read.
     Raises ValueError for an unknown name, and for a weight file that is damaged, swapped or missing.
@@ -254,6 +299,6 @@ def load(name: str, folder: Path = WEIGHTS) -> TransformerBridge:
             f"the weights {file.name} are not the file that the model card {name}.json describes (their SHA-256 "
             "differs): the file is damaged or was swapped, so it was not loaded; install the course again"
         )
-    model = PaperModel(config(**card["config"]))
+    model = network(config(**card["config"]))
     model.load_state_dict({key: t.float() for key, t in load_safetensors(stored).items()}, strict=False)
     return bridge(model, load_tokenizer(folder), name)

@@ -14,14 +14,16 @@ def checkpoint_file(folder: Path, name: str) -> Path:
     return folder / f"{name}.checkpoint.safetensors"
 
 
-def save_checkpoint(file: Path, model: PaperModel, opts: dict, step: int, identity: dict) -> None:
+def save_checkpoint(
+    file: Path, model: PaperModel, opts: dict, step: int, identity: dict, notes: dict | None = None
+) -> None:
     """Everything the next step depends on, as tensors; written beside the old one, then put in its place at once."""
     tensors = {f"model.{name}": p for name, p in model.named_parameters()}
     for kind, optimiser in opts.items():
         for i, state in optimiser.state_dict()["state"].items():
             tensors |= {f"{kind}.{i}.{key}": value for key, value in state.items()}
     partial = file.with_suffix(".partial")
-    metadata = {"step": str(step), "identity": json.dumps(identity, sort_keys=True)}
+    metadata = {"step": str(step), "identity": json.dumps(identity, sort_keys=True), "notes": json.dumps(notes or {})}
     partial.write_bytes(save(tensors, metadata))
     os.replace(partial, file)
 

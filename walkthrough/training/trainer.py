@@ -40,14 +40,15 @@ class Loss(nn.Module):
     def __init__(self, model: PaperModel, bf16: bool):
         super().__init__()
         self.model, self.bf16 = model, bf16
+        self.silent: set[tuple[int, int]] = set()  # heads that add nothing (`walkthrough.training.live`)
 
     def forward(self, rows: Int[Tensor, "batch pos"]) -> Float[Tensor, ""]:
         following = rows[:, 1:].flatten()
         if not self.bf16 and CHUNKED is not None:
-            resid = final_stream(self.model, rows[:, :-1]).flatten(0, 1)
+            resid = final_stream(self.model, rows[:, :-1], self.silent).flatten(0, 1)
             return nn.functional.linear_cross_entropy(resid, self.model.head.weight, following, options=CHUNKED)
         with torch.autocast(rows.device.type, torch.bfloat16, enabled=self.bf16):
-            logits = self.model.head(final_stream(self.model, rows[:, :-1]))
+            logits = self.model.head(final_stream(self.model, rows[:, :-1], self.silent))
         return nn.functional.cross_entropy(logits.flatten(0, 1).float(), following)
 
 
