@@ -214,8 +214,9 @@ def imports(path):
 
 W = "walkthrough"
 ALLOWED = {  # a folder's own name stands for every file in it that is not named
+    "networks": {"transformer_lens", "transformer_lens.model_bridge.sources.native"},
     "models": {"transformer_lens", "transformer_lens.model_bridge.sources._bridge_builder",
-               "transformer_lens.model_bridge.sources.native"},
+               "transformer_lens.model_bridge.sources.native", f"{W}.networks"},
     "circuits": {f"{W}.models"},
     "paths": {f"{W}.circuits", f"{W}.models"},
     "attribution": {f"{W}.paths"},
@@ -228,6 +229,11 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
                       *(f"{W}.training.{part}" for part in ("checkpoints", "forward", "recipes", "trainer"))},
     "training/__init__": {f"{W}.training.{part}" for part in ("checkpoints", "recipes", "trainer")},
     "training/__main__": {f"{W}.training"},
+    "beyond/training": {f"{W}.corpus", f"{W}.behaviour", f"{W}.models",
+                        *(f"{W}.training.{part}" for part in ("checkpoints", "muon", "recipes", "trainer"))},
+    "beyond/layernorm": {f"{W}.models", f"{W}.paths"},
+    "beyond/mlp": {f"{W}.circuits", f"{W}.paths"},
+    "beyond/tuning": {f"{W}.beyond.vision"},
     "one_layer/skip_trigrams": {f"{W}.circuits", f"{W}.models", f"{W}.searches"},
     "one_layer/copying": {f"{W}.circuits", f"{W}.searches", f"{W}.one_layer.skip_trigrams"},
     "one_layer/lookup": {f"{W}.circuits", f"{W}.models"},
@@ -244,10 +250,10 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
                             f"{W}.two_layers.induction"},
     "figures": {f"{W}.figures.basics"},
     "figures/__init__": {f"{W}.figures.{part}" for part in ("basics", "captions", "circuits", "composition", "copying", "diagrams",
-                                                           "induction", "spaces", "terms")},
+                                                           "induction", "spaces", "terms", "vision")},
     "diagrams": {f"{W}.figures.basics", f"{W}.figures.diagrams.grammar"},
     "figures/diagrams/__init__": {f"{W}.figures.diagrams.{part}"
-                                  for part in ("mixtures", "orders", "paths", "spaces", "stream", "tables", "text")},
+                                  for part in ("mixtures", "offsets", "orders", "paths", "spaces", "stream", "tables", "text")},
     "widgets/__init__": {f"{W}.widgets.{kind}_explorer" for kind in ("attention", "circuit", "composition", "logit")} | {f"{W}.widgets.guess"},
     "widgets/explorer": {f"{W}.figures.basics", f"{W}.models", f"{W}.widgets.either"},
     "widgets/guess": {f"{W}.widgets.either"},

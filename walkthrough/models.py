@@ -1,163 +1,49 @@
-"""The course's models: the only file that knows TransformerLens.
+"""The course's models, as TransformerLens' bridges; with `walkthrough.networks` the only file that knows TransformerLens.
 
 Attention only, no biases, no LayerNorm, untied embeddings, and sinusoidal positions that are added to the inputs
 of W_Q and W_K and never to the residual stream (Elhage et al. 2021, "Technical Details"). The formulas of the
-paper therefore hold for these models to float precision, with nothing folded in and nothing left over.
+paper therefore hold for these models to float precision, with nothing folded in and nothing left over. Only the
+models of BEYOND are of other kinds.
 """
 
 import hashlib
 import json
-import math
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from safetensors.torch import load as load_safetensors
 from tokenizers import Tokenizer
-from torch import Tensor, nn
-from transformer_lens import TransformerBridge, TransformerBridgeConfig
+from torch import Tensor
+from transformer_lens import TransformerBridge
 from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
-from transformer_lens.model_bridge.sources.native import NativeAttention, NativeModel, initialize_native_model
+from transformer_lens.model_bridge.sources.native import NativeModel
 from transformers import PreTrainedTokenizerFast
+
+from walkthrough.networks import (
+    BOS,
+    PaperModel,
+    PositionsInQK,
+    WithLayerNorm,
+    WithMLP,
+    check_length,
+    config,
+    network,
+    sinusoids,
+)
+
+__all__ = [
+    "BEYOND", "BOS", "HOMEWORK", "NAMES", "SMALL", "WEIGHTS", "CourseBridge", "PaperModel", "PositionsInQK",
+    "WithLayerNorm", "WithMLP", "bridge", "check_head", "check_length", "config", "head_weights", "load",
+    "load_tokenizer", "network", "norms", "read_card", "sinusoids", "tiny", "untrained",
+]  # fmt: skip
 
 WEIGHTS = Path(__file__).parent / "weights"
 NAMES = ("zero-layer", "one-layer", "two-layer")
 SMALL = ("small-seed-1", "small-seed-2")  # two layers, d_model 128, 4 heads: the same but for the seed
 BEYOND = ("one-layer-mlp", "layernorm")  # what the paper leaves out: an MLP; two layers with LayerNorm, very small
 HOMEWORK = ("homework",)  # of the small ones' shape, for the last homework: what its heads do is told nowhere here
-BOS = "<BOS>"
-
-
-def sinusoids(n_ctx: int, d_model: int) -> Float[Tensor, "pos d_model"]:
-    """Positions of amplitude 1, with frequencies geometric from pi down to pi / n_ctx radians a token.
-
-    The usual base of 10,000 has few high frequencies; with these a head of low rank can tell neighbours apart.
-    """
-    frequency = math.pi * torch.logspace(0, -math.log10(n_ctx), d_model // 2)
-    angle = torch.arange(n_ctx)[:, None] * frequency
-    return torch.stack([angle.sin(), angle.cos()], -1).flatten(1)
-
-
-class PositionsInQK(NativeAttention):
-    """TransformerLens' own attention, with positions added to what W_Q and W_K read and all biases zero."""
-
-    def __init__(self, cfg: TransformerBridgeConfig, positions: Tensor):
-        super().__init__(cfg)
-        self.positions = [positions]  # in a list: the parameter belongs to the model and is registered there
-        for linear in (self.q, self.k, self.v, self.o):
-            nn.init.zeros_(linear.bias)
-            linear.bias.requires_grad_(False)
-
-    def placed(self, resid: Tensor, positions: Tensor | slice) -> Tensor:
-        """What W_Q and W_K read; `walkthrough.training.variants` has others."""
-        return resid + self.positions[0][positions]
-
-    def matched(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-        """Queries and keys, [batch head pos d_head], as they are compared."""
-        return q, k
-
-    def forward(
-        self,
-        hidden_states: Tensor,
-        attention_mask: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        pattern_fn: Callable[[Tensor], Tensor] | None = None,
-        **kwargs,
-    ) -> tuple[Tensor, Tensor]:
-        batch, n_pos, _ = hidden_states.shape
-        placed = self.placed(hidden_states, slice(0, n_pos) if position_ids is None else position_ids)
-        q, k, v = (
-            linear(x).view(batch, n_pos, self.n_heads, self.d_head).transpose(1, 2)
-            for linear, x in ((self.q, placed), (self.k, placed), (self.v, hidden_states))
-        )
-        q, k = self.matched(q, k)
-        mask = self.causal_mask[:n_pos, :n_pos]
-        if attention_mask is not None:
-            mask = self._combine_attention_mask(mask, attention_mask, batch=batch)
-        pattern = (q @ k.transpose(-1, -2) / self.scale).masked_fill(mask, -math.inf).softmax(-1)
-        if attention_mask is not None:  # a row of padding sees nothing at all: zero instead of nan
-            pattern = pattern.masked_fill(mask, 0.0)
-        if pattern_fn is not None:  # the bridge's hook_pattern, before the values are mixed
-            pattern = pattern_fn(pattern)
-        return self.o((pattern @ v).transpose(1, 2).flatten(2)), pattern
-
-
-class PaperModel(NativeModel):
-    """The network itself, as a plain module from token ids to logits; `seed` fixes its initial weights."""
-
-    attention = PositionsInQK
-
-    def __init__(self, cfg: TransformerBridgeConfig, seed: int = 0):
-        super().__init__(cfg)
-        self.pos.weight = nn.Parameter(sinusoids(cfg.n_ctx, cfg.d_model), requires_grad=False)
-        for block in self.layers:
-            block.attn = self.attention(cfg, self.pos.weight)
-        generator = torch.Generator().manual_seed(seed)
-        nn.init.normal_(self.tok_embed.weight, std=0.1, generator=generator)
-        nn.init.normal_(self.head.weight, std=0.2 * cfg.d_model**-0.5, generator=generator)
-        for block in self.layers:
-            for linear in (block.attn.q, block.attn.k, block.attn.v):
-                nn.init.normal_(linear.weight, std=cfg.d_model**-0.5, generator=generator)
-            nn.init.normal_(block.attn.o.weight, std=(cfg.d_model * cfg.n_layers) ** -0.5, generator=generator)
-
-    def entered(self, embedded: Tensor, positions: Tensor | None = None) -> Tensor:
-        """What enters layer 0: nothing of position ever enters the residual stream."""
-        return embedded
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        **kwargs,
-    ) -> Tensor:
-        check_length((input_ids if inputs_embeds is None else inputs_embeds).shape[1], self.cfg.n_ctx)
-        resid = self.entered(self.tok_embed(input_ids) if inputs_embeds is None else inputs_embeds, position_ids)
-        for block in self.layers:
-            (resid,) = block(resid, attention_mask=attention_mask, position_ids=position_ids)
-        return self.head(resid)
-
-
-class WithMLP(PaperModel):
-    """The same network with an MLP of ReLU neurons, with biases, after the attention of each layer."""
-
-    def __init__(self, cfg: TransformerBridgeConfig, seed: int = 0):
-        super().__init__(cfg, seed)
-        generator = torch.Generator().manual_seed(seed)
-        for block in self.layers:
-            for linear in (block.mlp.fc_in, block.mlp.fc_out):
-                nn.init.normal_(linear.weight, std=linear.in_features**-0.5, generator=generator)
-                nn.init.zeros_(linear.bias)
-
-
-class WithLayerNorm(NativeModel):
-    """TransformerLens' own network, of GPT-2's design: LayerNorm, biases, and positions added to the stream."""
-
-    def __init__(self, cfg: TransformerBridgeConfig, seed: int = 0):
-        super().__init__(cfg)
-        initialize_native_model(self, cfg, seed)
-
-
-def network(cfg: TransformerBridgeConfig, seed: int = 0) -> NativeModel:
-    """The network that a configuration describes, with random weights."""
-    if cfg.normalization_type is not None:
-        return WithLayerNorm(cfg, seed)
-    return PaperModel(cfg, seed) if cfg.attn_only else WithMLP(cfg, seed)
-
-
-def config(
-    n_layers: int, d_model: int = 256, n_heads: int = 8, n_ctx: int = 256, d_vocab: int = 4096,
-    d_mlp: int | None = None, layernorm: bool = False,
-) -> TransformerBridgeConfig:  # fmt: skip
-    """The paper's architecture as a TransformerLens configuration; `d_mlp` neurons and LayerNorm go beyond it."""
-    return TransformerBridgeConfig(
-        n_layers=n_layers, d_model=d_model, n_heads=n_heads, d_head=d_model // n_heads, n_ctx=n_ctx, d_vocab=d_vocab,
-        attn_only=d_mlp is None, d_mlp=d_mlp, normalization_type="LN" if layernorm else None,
-        positional_embedding_type="standard", act_fn="relu", architecture="TransformerLensNative", device="cpu",
-    )  # fmt: skip
 
 
 class CourseBridge(TransformerBridge):
@@ -207,15 +93,6 @@ class CourseBridge(TransformerBridge):
         return super().run_with_hooks(*args, fwd_hooks=list(fwd_hooks), bwd_hooks=list(bwd_hooks), **kwargs)
 
 
-def check_length(n_pos: int, n_ctx: int) -> None:
-    """Raise ValueError for a prompt that is longer than the context."""
-    if n_pos > n_ctx:
-        raise ValueError(
-            f"this prompt is {n_pos} tokens long (with {BOS}), but the model's context is {n_ctx}: "
-            f"shorten it to at most {n_ctx} tokens"
-        )
-
-
 def check_head(model: TransformerBridge, layer: int, head: int = 0) -> None:
     """Raise ValueError for a layer or a head that the model does not have."""
     n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
@@ -236,6 +113,13 @@ def head_weights(
     """W_Q, W_K, W_V and W_O of one head; ValueError if the model does not have it."""
     check_head(model, layer, head)
     return model.W_Q[layer, head], model.W_K[layer, head], model.W_V[layer, head], model.W_O[layer, head]
+
+
+def norms(model: TransformerBridge) -> list[tuple[Float[Tensor, " d_model"], Float[Tensor, " d_model"]]]:
+    """Gain and bias of the LayerNorm before each layer, and then of the one before W_U; ValueError without LayerNorm."""
+    if model.cfg.normalization_type is None:
+        raise ValueError(f"{model.cfg.model_name} has no LayerNorm: load one that has, such as 'layernorm'")
+    return [(norm.weight, norm.bias) for norm in (*(block.ln1 for block in model.blocks), model.ln_final)]
 
 
 def bridge(
