@@ -72,13 +72,11 @@ class PositionsInQK(NativeAttention):
 class PaperModel(NativeModel):
     """The network itself, as a plain module from token ids to logits; `seed` fixes its initial weights."""
 
-    attention = PositionsInQK
-
     def __init__(self, cfg: TransformerBridgeConfig, seed: int = 0):
         super().__init__(cfg)
         self.pos.weight = nn.Parameter(sinusoids(cfg.n_ctx, cfg.d_model), requires_grad=False)
-        for block in self.layers:
-            block.attn = self.attention(cfg, self.pos.weight)
+        for layer, block in enumerate(self.layers):
+            block.attn = self.attention(cfg, layer)
         generator = torch.Generator().manual_seed(seed)
         nn.init.normal_(self.tok_embed.weight, std=0.1, generator=generator)
         nn.init.normal_(self.head.weight, std=0.2 * cfg.d_model**-0.5, generator=generator)
@@ -86,6 +84,10 @@ class PaperModel(NativeModel):
             for linear in (block.attn.q, block.attn.k, block.attn.v):
                 nn.init.normal_(linear.weight, std=cfg.d_model**-0.5, generator=generator)
             nn.init.normal_(block.attn.o.weight, std=(cfg.d_model * cfg.n_layers) ** -0.5, generator=generator)
+
+    def attention(self, cfg: TransformerBridgeConfig, layer: int) -> PositionsInQK:
+        """The heads of a layer; `walkthrough.training.variants` has others."""
+        return PositionsInQK(cfg, self.pos.weight)
 
     def entered(self, embedded: Tensor, positions: Tensor | None = None) -> Tensor:
         """What enters layer 0: nothing of position ever enters the residual stream."""

@@ -60,5 +60,5 @@ def batch_rows(n_rows: int, recipe: Recipe, step: int) -> np.ndarray:
 
 # Small enough that its induction heads form while one looks on (`walkthrough.training.live`).
 LIVE = Recipe(
-    2, d_model=128, n_heads=4, n_ctx=128, d_vocab=512, batch=4, steps=4_000, adam_lr=5e-3, muon_lr=2.5e-2, bf16=False
+    2, d_model=64, n_heads=4, n_ctx=128, d_vocab=512, batch=4, steps=4_000, adam_lr=5e-3, muon_lr=2.5e-2, bf16=False
 )
