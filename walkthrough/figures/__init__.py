@@ -6,9 +6,36 @@ true of it (no usetex, no dark ground, no other size).
 
 import matplotlib
 
-from walkthrough.figures import basics, circuits, composition, copying, diagrams, induction, spaces, terms
+from walkthrough.figures import (
+    basics,
+    circuits,
+    composition,
+    copying,
+    diagrams,
+    induction,
+    neurons,
+    spaces,
+    superposition,
+    terms,
+    training,
+    vision,
+)
 from walkthrough.figures.captions import show
 
-__all__ = ["basics", "circuits", "composition", "copying", "diagrams", "induction", "show", "spaces", "terms"]
+__all__ = [
+    "basics",
+    "circuits",
+    "composition",
+    "copying",
+    "diagrams",
+    "induction",
+    "neurons",
+    "show",
+    "spaces",
+    "superposition",
+    "terms",
+    "training",
+    "vision",
+]
 
 matplotlib.rcdefaults()

@@ -4,7 +4,10 @@ One grammar for all: the residual stream is a grey-blue band, where a head looks
 (OV) is green and solid, the direct path is black, a token is a white box, a head is a box with round corners.
 """
 
+from walkthrough.figures.diagrams.beyond import free_turns, layernorm, neuron
+from walkthrough.figures.diagrams.directions import directions
 from walkthrough.figures.diagrams.mixtures import mixtures
+from walkthrough.figures.diagrams.offsets import offsets_and_heads
 from walkthrough.figures.diagrams.orders import ordered_runs, two_routes
 from walkthrough.figures.diagrams.paths import freezing, path_expansion
 from walkthrough.figures.diagrams.spaces import bench, subspaces
@@ -13,6 +16,6 @@ from walkthrough.figures.diagrams.tables import direct_path, kronecker, low_rank
 from walkthrough.figures.diagrams.text import arcs, rotation, tokens_to_logits
 
 __all__ = [
-    "arcs", "bench", "composition", "direct_path", "freezing", "head", "kronecker", "low_rank", "mixtures", "ordered_runs", "path_expansion",
-    "residual_stream", "rotation", "subspaces", "tokens_to_logits", "two_by_two", "two_routes",
+    "arcs", "bench", "composition", "direct_path", "directions", "free_turns", "freezing", "head", "kronecker", "layernorm", "low_rank", "mixtures",
+    "neuron", "offsets_and_heads", "ordered_runs", "path_expansion", "residual_stream", "rotation", "subspaces", "tokens_to_logits", "two_by_two", "two_routes",
 ]  # fmt: skip
