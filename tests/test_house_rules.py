@@ -226,6 +226,7 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
                          *(f"{W}.training.{part}" for part in ("checkpoints", "forward", "muon", "precision", "recipes", "variants"))},
     "training/forward": {f"{W}.models"},
     "training/variants": {f"{W}.models", f"{W}.training.muon"},
+    "training/records": {f"{W}.training.{part}" for part in ("live", "recipes", "variants")},
     "training/live": {f"{W}.behaviour", f"{W}.corpus", f"{W}.models",
                       *(f"{W}.training.{part}" for part in ("checkpoints", "forward", "recipes", "trainer", "variants"))},
     "training/__init__": {f"{W}.training.{part}" for part in ("checkpoints", "recipes", "trainer")},

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import operator
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from walkthrough.training.checkpoints import checkpoint_file, load_checkpoint, r
 from walkthrough.training.forward import final_stream
 from walkthrough.training.recipes import LIVE, Recipe, batch_rows
 from walkthrough.training.trainer import Loss, optimisers
+from walkthrough.training.variants import NETWORKS
 
 NAME = "live"
 CHARACTERS = 6_000_000  # of code: three seconds of reading, and more tokens than a run of two minutes uses
@@ -82,14 +84,16 @@ class LiveRun:
     ) -> None:  # fmt: skip
         """Raises ValueError for a folder that cannot be written, or that holds a run of another recipe or text."""
         self.recipe, self.text = recipe, text or read_text(recipe)
-        self.model = model or PaperModel(config(**recipe.shape), recipe.seed)
+        self.model = model or NETWORKS[recipe.network](config(**recipe.shape), recipe.seed)
         self.optimisers = optimisers(self.model, recipe)
         self.loss_of = Loss(self.model, bf16=False)
         self.step, self.seconds, self.history = 0, 0.0, []
+        self.watched = False  # whether a monitor trains it at present
         self.silent: set[Head] = set()
         self.edits: list[tuple[int, str, Head]] = []
-        self.planned = sorted(edits)
-        self.twice = behaviour.repeated_tokens(recipe.d_vocab, LENGTH, 2, PROMPTS, seed=1)
+        self.planned = sorted(((step, what, tuple(head)) for step, what, head in edits), key=lambda edit: edit[0])
+        self.length = min(LENGTH, recipe.n_ctx // 2)
+        self.twice = behaviour.repeated_tokens(recipe.d_vocab, self.length, 2, PROMPTS, seed=1)
         self.file = None if folder is None else checkpoint_file(writable(Path(folder)), NAME)
         if self.file is not None and self.file.exists():
             self.resume()
@@ -99,20 +103,29 @@ class LiveRun:
         """How many tokens the run has learnt from."""
         return self.step * self.recipe.batch * self.recipe.n_ctx
 
+    @property
+    def finished(self) -> bool:
+        """Whether the recipe's last step is taken."""
+        return self.step >= self.recipe.steps
+
     def identity(self) -> dict:
         """What a checkpoint must agree with."""
         return {"recipe": dataclasses.asdict(self.recipe), "corpus": self.text.sha256}
 
     def advance(self) -> float:
-        """One step of training; its loss in nats."""
+        """One step of training; its loss in nats. Raises ValueError after the recipe's last step, and MemoryError."""
+        if self.finished:
+            raise ValueError(
+                f"the run has taken all {self.recipe.steps:,} steps of its recipe: make another LiveRun, of more steps"
+            )
         start = time.perf_counter()
         while self.planned and self.planned[0][0] <= self.step:
             _, change, head = self.planned.pop(0)
-            {"ablate": self.ablate, "restore": self.restore}[change](tuple(head))
+            {"ablate": self.ablate, "restore": self.restore}[change](head)
         for kind, peak in (("adam", self.recipe.adam_lr), ("muon", self.recipe.muon_lr)):
             self.optimisers[kind].param_groups[0]["lr"] = peak * self.recipe.lr_factor(self.step)
         rows = np.sort(batch_rows(len(self.text.rows), self.recipe, self.step))
-        with without_denormals():
+        with without_denormals(), enough_memory():
             loss = self.loss_of(torch.from_numpy(self.text.rows[rows].astype(np.int64)))
             self.model.zero_grad(set_to_none=True)
             loss.backward()
@@ -125,24 +138,37 @@ class LiveRun:
 
     def ablate(self, head: Head) -> None:
         """From now on, the head adds nothing to the stream, and learns nothing; ValueError if there is no such head."""
-        self.change("ablate", head)
+        head = self.change("ablate", head)
         self.silent.add(head)
+        self.forget_momentum(*head)
 
     def restore(self, head: Head) -> None:
         """From now on, the head works again, with the weights that it had."""
-        self.change("restore", head)
-        self.silent.discard(head)
+        self.silent.discard(self.change("restore", head))
 
-    def change(self, what: str, head: Head) -> None:
-        """Note an edit; ValueError for a head that the model does not have."""
-        layer, number = head
+    def change(self, what: str, head: Head) -> Head:
+        """Note an edit of this head; ValueError if the model does not have it."""
+        try:
+            layer, number = (operator.index(part) for part in head)
+        except (TypeError, ValueError):
+            raise ValueError(f"{head!r} is no head: give layer and head, like (1, 2) for head 1:2") from None
         if not (0 <= layer < self.recipe.n_layers and 0 <= number < self.recipe.n_heads):
             raise ValueError(
                 f"there is no head {layer}:{number}: the run has layers 0 to {self.recipe.n_layers - 1}, "
                 f"each with heads 0 to {self.recipe.n_heads - 1}"
             )
-        self.edits.append((self.step, what, head))
+        self.edits.append((self.step, what, (layer, number)))
         self.loss_of.silent = self.silent
+        return layer, number
+
+    def forget_momentum(self, layer: int, head: int) -> None:
+        """What Muon remembers of a head's gradients would go on moving weights that have no gradient any more."""
+        attn, width = self.model.layers[layer].attn, self.model.cfg.d_head
+        here = slice(head * width, (head + 1) * width)
+        for name, rows in (("q", True), ("k", True), ("v", True), ("o", False)):
+            state = self.optimisers["muon"].state.get(getattr(attn, name).weight, {})
+            if "momentum_buffer" in state:
+                (state["momentum_buffer"] if rows else state["momentum_buffer"].mT)[here] = 0
 
     @torch.no_grad()
     def patterns(self, tokens: Int[Tensor, "batch pos"]) -> tuple[Float[Tensor, "batch pos d_model"], list[Tensor]]:
@@ -156,18 +182,16 @@ class LiveRun:
 
         Previous-token and prefix-matching scores are measured on the random tokens (`behaviour`); appended to `history`.
         """
-        losses = {}
-        for name, rows in (("text", self.text.held_out), ("repeated", self.twice)):
-            stream, patterns = self.patterns(rows[:, :-1])
-            losses[name] = behaviour.loss_per_position(self.model.head(stream), rows)
+        stream, patterns = self.patterns(self.twice[:, :-1])
+        copies = behaviour.loss_per_position(self.model.head(stream), self.twice)
         found = {
             "step": self.step, "tokens": self.tokens, "seconds": self.seconds,
-            "text_loss": losses["text"].mean().item(),
-            "first_copy_loss": losses["repeated"][:, :LENGTH].mean().item(),
-            "second_copy_loss": losses["repeated"][:, LENGTH:].mean().item(),
+            "text_loss": self.loss_of(self.text.held_out).item(),
+            "first_copy_loss": copies[:, : self.length].mean().item(),
+            "second_copy_loss": copies[:, self.length :].mean().item(),
             "previous_token": [behaviour.previous_token_score(p).tolist() for p in patterns],
-            "prefix_matching": [behaviour.prefix_matching_score(p, LENGTH).tolist() for p in patterns],
-            "silent": sorted(self.silent),
+            "prefix_matching": [behaviour.prefix_matching_score(p, self.length).tolist() for p in patterns],
+            "silent": [list(head) for head in sorted(self.silent)],
         }  # fmt: skip
         self.history.append(found)
         return found
@@ -185,8 +209,23 @@ class LiveRun:
         notes = json.loads(read_checkpoint(self.file)[0]["notes"])
         self.seconds, self.history = notes["seconds"], notes["history"]
         self.edits = [(step, what, tuple(head)) for step, what, head in notes["edits"]]
+        self.planned = [edit for edit in self.planned if edit not in self.edits]
         self.silent |= {tuple(head) for head in notes["silent"]}
         self.loss_of.silent = self.silent
+
+
+@contextlib.contextmanager
+def enough_memory() -> Iterator[None]:
+    """Turn torch's words for a full memory into a MemoryError of one sentence."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as refusal:
+        if isinstance(refusal, RuntimeError) and "allocate memory" not in str(refusal):
+            raise
+        raise MemoryError(
+            "this computer has too little free memory for a step of training: close other notebooks' kernels, or take a "
+            "recipe with a smaller batch; the run is as it was after its last step"
+        ) from None
 
 
 def writable(folder: Path) -> Path:

@@ -44,6 +44,10 @@ class Muon(torch.optim.Optimizer):
         """The parameters of all groups."""
         return [p for group in self.param_groups for p in group["params"]]
 
+    def orthogonalised(self, updates: Float[Tensor, "matrix row column"]) -> Float[Tensor, "matrix row column"]:
+        """The updates as they are taken; `walkthrough.training.variants` has another way."""
+        return orthogonalised(updates)
+
     @torch.no_grad()
     def step(self) -> None:
         """One step for every parameter that has a gradient; those of one shape are orthogonalised together."""
@@ -59,5 +63,5 @@ class Muon(torch.optim.Optimizer):
                     velocity.lerp_(p.grad, 1 - momentum)
                     updates.append(p.grad.lerp(velocity, momentum))
                 lr = group["lr"] * max(1, rows / columns) ** 0.5
-                for p, update in zip(params, orthogonalised(torch.stack(updates))):
+                for p, update in zip(params, self.orthogonalised(torch.stack(updates))):
                     p.add_(update, alpha=-lr)

@@ -27,6 +27,7 @@ class Recipe:
     bf16: bool | None = None
     seed: int = 0
     checkpoint_every: int = 500
+    network: str = "paper"  # which of `walkthrough.training.variants.NETWORKS`
 
     @property
     def shape(self) -> dict[str, int]:
@@ -60,5 +61,6 @@ def batch_rows(n_rows: int, recipe: Recipe, step: int) -> np.ndarray:
 
 # Small enough that its induction heads form while one looks on (`walkthrough.training.live`).
 LIVE = Recipe(
-    2, d_model=64, n_heads=4, n_ctx=128, d_vocab=512, batch=4, steps=4_000, adam_lr=5e-3, muon_lr=2.5e-2, bf16=False
-)
+    2, d_model=64, n_heads=4, n_ctx=128, d_vocab=512, batch=4, steps=4_000, warmup=400, adam_lr=5e-3, muon_lr=2.5e-2,
+    bf16=False, network="first-layer positions",
+)  # fmt: skip

@@ -29,6 +29,7 @@ from walkthrough.training.forward import final_stream
 from walkthrough.training.muon import Muon
 from walkthrough.training.precision import speedup_of_bfloat16
 from walkthrough.training.recipes import Recipe, batch_rows
+from walkthrough.training.variants import NETWORKS
 
 # The logits of 256 tokens fit into a processor's cache; older versions of torch make them all at once.
 CHUNKED = nn.LinearCrossEntropyOptions(batch_chunk_size=256) if hasattr(nn, "LinearCrossEntropyOptions") else None
@@ -53,10 +54,11 @@ class Loss(nn.Module):
 
 
 def optimisers(model: PaperModel, recipe: Recipe) -> dict[str, torch.optim.Optimizer]:
-    """Adam for what reads and writes tokens, Muon for every attention matrix."""
-    rest = [model.tok_embed.weight, model.head.weight]
+    """Muon for every attention matrix, Adam for what reads and writes tokens, and all else that is learnt."""
+    attention = [p for p in model.layers.parameters() if p.requires_grad and p.ndim == 2]
+    taken = {id(p) for p in attention}
+    rest = [p for p in model.parameters() if p.requires_grad and id(p) not in taken]
     built = {"adam": torch.optim.Adam(rest, lr=recipe.adam_lr, betas=(0.9, 0.98), fused=True)}
-    attention = [p for p in model.layers.parameters() if p.requires_grad]
     if attention:
         built["muon"] = Muon(attention, lr=recipe.muon_lr)
     return built
@@ -99,7 +101,7 @@ def train(name: str, recipe: Recipe, folder: Path) -> PaperModel:
     with accelerate.main_process_first():
         manifest = corpus.build(folder / "corpus", recipe.d_vocab, recipe.n_ctx)
     rows = np.load(folder / "corpus" / "train.npy", mmap_mode="r")
-    model = PaperModel(config(**recipe.shape), recipe.seed).to(accelerate.device)
+    model = NETWORKS[recipe.network](config(**recipe.shape), recipe.seed).to(accelerate.device)
     opts = optimisers(model, recipe)
     identity = {"recipe": dataclasses.asdict(recipe), "corpus": manifest["sha256"]}
     checkpoint = checkpoint_file(folder, name)

@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from walkthrough.networks import PaperModel, PositionsInQK
+from walkthrough.models import PaperModel, PositionsInQK
+from walkthrough.training.muon import Muon, orthogonalised
 
 
 class WithoutPositions(PositionsInQK):
@@ -87,3 +88,28 @@ class Learned(PaperModel):
     def entered(self, embedded: Tensor, positions: Tensor | None = None) -> Tensor:
         """The embedding and the position, added."""
         return embedded + self.pos.weight[slice(0, embedded.shape[1]) if positions is None else positions]
+
+
+NETWORKS = {
+    "paper": PaperModel,
+    "first-layer positions": FirstLayerPositions,
+    "smeared keys": Smeared,
+    "rotary positions": RotaryModel,
+    "learned positions": Learned,
+}
+
+
+class PerHeadMuon(Muon):
+    """Muon on each head's block by itself, where the course's takes all heads of a layer as one matrix."""
+
+    def __init__(self, params, lr: float, n_heads: int):
+        super().__init__(params, lr)
+        self.n_heads = n_heads
+
+    def orthogonalised(self, updates: Float[Tensor, "matrix row column"]) -> Float[Tensor, "matrix row column"]:
+        """The heads of W_Q, W_K and W_V lie one below the other, those of W_O (every fourth matrix) side by side."""
+        sideways = torch.arange(len(updates)) % 4 == 3
+        straight = torch.where(sideways[:, None, None], updates.mT, updates)
+        blocks = orthogonalised(straight.unflatten(1, (self.n_heads, -1)).flatten(0, 1))
+        straight = blocks.unflatten(0, (-1, self.n_heads)).flatten(1, 2)
+        return torch.where(sideways[:, None, None], straight.mT, straight)
