@@ -85,6 +85,7 @@ class LiveRun:
         """Raises ValueError for a folder that cannot be written, or that holds a run of another recipe or text."""
         self.recipe, self.text = recipe, text or read_text(recipe)
         self.model = model or NETWORKS[recipe.network](config(**recipe.shape), recipe.seed)
+        self.learnt = [p for p in self.model.parameters() if p.requires_grad]
         self.optimisers = optimisers(self.model, recipe)
         self.loss_of = Loss(self.model, bf16=False)
         self.step, self.seconds, self.history = 0, 0.0, []
@@ -127,9 +128,10 @@ class LiveRun:
         rows = np.sort(batch_rows(len(self.text.rows), self.recipe, self.step))
         with without_denormals(), enough_memory():
             loss = self.loss_of(torch.from_numpy(self.text.rows[rows].astype(np.int64)))
-            self.model.zero_grad(set_to_none=True)
+            for p in self.learnt:
+                p.grad = None
             loss.backward()
-            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+            nn.utils.clip_grad_norm_(self.learnt, 1.0)
             for optimiser in self.optimisers.values():
                 optimiser.step()
         self.step += 1

@@ -57,11 +57,13 @@ class Muon(torch.optim.Optimizer):
                 if p.grad is not None:
                     alike.setdefault(p.shape, []).append(p)
             for (rows, columns), params in alike.items():
-                updates = []
+                gradients = [p.grad for p in params]
                 for p in params:
-                    velocity = self.state[p].setdefault("momentum_buffer", torch.zeros_like(p))
-                    velocity.lerp_(p.grad, 1 - momentum)
-                    updates.append(p.grad.lerp(velocity, momentum))
+                    if "momentum_buffer" not in self.state[p]:
+                        self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+                velocities = [self.state[p]["momentum_buffer"] for p in params]
+                torch._foreach_lerp_(velocities, gradients, 1 - momentum)
+                updates = torch._foreach_lerp(gradients, velocities, momentum)
                 lr = group["lr"] * max(1, rows / columns) ** 0.5
-                for p, update in zip(params, self.orthogonalised(torch.stack(updates))):
-                    p.add_(update, alpha=-lr)
+                steps = self.orthogonalised(torch.stack(updates)).unbind()
+                torch._foreach_add_(params, steps, alpha=-lr)

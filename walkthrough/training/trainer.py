@@ -31,7 +31,9 @@ from walkthrough.training.precision import speedup_of_bfloat16
 from walkthrough.training.recipes import Recipe, batch_rows
 from walkthrough.training.variants import NETWORKS
 
-# The logits of 256 tokens fit into a processor's cache; older versions of torch make them all at once.
+# The logits of 256 tokens fit into a processor's cache; older versions of torch make them all at once. Few logits fit
+# there anyway, and are faster so.
+MANY = 1_000_000
 CHUNKED = nn.LinearCrossEntropyOptions(batch_chunk_size=256) if hasattr(nn, "LinearCrossEntropyOptions") else None
 
 
@@ -45,7 +47,8 @@ class Loss(nn.Module):
 
     def forward(self, rows: Int[Tensor, "batch pos"]) -> Float[Tensor, ""]:
         following = rows[:, 1:].flatten()
-        if not self.bf16 and CHUNKED is not None:
+        many = following.numel() * self.model.head.out_features > MANY
+        if many and not self.bf16 and CHUNKED is not None:
             resid = final_stream(self.model, rows[:, :-1], self.silent).flatten(0, 1)
             return nn.functional.linear_cross_entropy(resid, self.model.head.weight, following, options=CHUNKED)
         with torch.autocast(rows.device.type, torch.bfloat16, enabled=self.bf16):
