@@ -255,12 +255,15 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
                             f"{W}.two_layers.induction"},
     "figures": {f"{W}.figures.basics"},
     "figures/__init__": {f"{W}.figures.{part}" for part in ("basics", "captions", "circuits", "composition", "copying", "diagrams",
-                                                           "induction", "neurons", "spaces", "superposition", "terms", "vision")},
+                                                           "induction", "neurons", "spaces", "superposition", "terms", "training", "vision")},
     "diagrams": {f"{W}.figures.basics", f"{W}.figures.diagrams.grammar"},
     "figures/diagrams/__init__": {f"{W}.figures.diagrams.{part}"
                                   for part in ("beyond", "directions", "mixtures", "offsets", "orders", "paths", "spaces", "stream", "tables", "text")},
-    "widgets/__init__": {f"{W}.widgets.{kind}_explorer" for kind in ("attention", "circuit", "composition", "logit")} | {f"{W}.widgets.guess"},
-    "widgets/explorer": {f"{W}.figures.basics", f"{W}.models", f"{W}.widgets.either"},
+    "widgets/__init__": {f"{W}.widgets.{kind}_explorer" for kind in ("attention", "circuit", "composition", "logit")}
+                        | {f"{W}.widgets.guess", f"{W}.widgets.training_monitor"},
+    "widgets/page": {f"{W}.widgets.either"},
+    "widgets/explorer": {f"{W}.figures.basics", f"{W}.models", f"{W}.widgets.page"},
+    "widgets/training_monitor": {f"{W}.figures", f"{W}.training.live", f"{W}.widgets.either", f"{W}.widgets.page"},
     "widgets/guess": {f"{W}.widgets.either"},
     "doctor": {f"{W}.corpus", f"{W}.homework.sandbox", f"{W}.models", f"{W}.paths", f"{W}.training.precision"},
     "widgets/attention_explorer": {f"{W}.figures", f"{W}.widgets.explorer"},

@@ -5,5 +5,6 @@ from walkthrough.widgets.circuit_explorer import CircuitExplorer
 from walkthrough.widgets.composition_explorer import CompositionExplorer
 from walkthrough.widgets.guess import Guess
 from walkthrough.widgets.logit_explorer import LogitExplorer
+from walkthrough.widgets.training_monitor import TrainingMonitor
 
-__all__ = ["AttentionExplorer", "CircuitExplorer", "CompositionExplorer", "Guess", "LogitExplorer"]
+__all__ = ["AttentionExplorer", "CircuitExplorer", "CompositionExplorer", "Guess", "LogitExplorer", "TrainingMonitor"]

@@ -1,58 +1,16 @@
-"""What every explorer shares: prompts, the kernel's answers, and how it is shown where there is no kernel."""
+"""What every explorer shares: prompts, and the kernel's answers."""
 
-import base64
-import hashlib
-import html
-import io
-import json
 import textwrap
-import warnings
-import zlib
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import anywidget
-import matplotlib.pyplot as plt
-import traitlets
-from matplotlib.axes import Axes
-from PIL import Image
 from torch import Tensor
 
 from walkthrough import models
 from walkthrough.figures.basics import visible
-from walkthrough.widgets.either import MISSING, either
+from walkthrough.widgets.page import Page, pack, table
 
-STATIC = Path(__file__).parent / "static"
-CSS = (STATIC / "explorer.css").read_text("utf-8")
-SHARED = (STATIC / "explorer.js").read_text("utf-8")
-# The same explorer may be on a page twice: each script takes a place that none has taken, with the state beside it.
-START = """const place = document.querySelector("[data-explorer=" + {id} + "]:not([data-taken])");
-place.dataset.taken = "";
-explore({{ model: stored(JSON.parse(place.nextElementSibling.textContent)), el: place }}, draw, {name});"""
-HOW = (
-    "This is a still picture of the {name}, which shows {shows}. To bring it alive in JupyterLab, run the notebook "
-    "(Run › Run All Cells), or trust it (Trust Notebook in the command palette). On the course's site it needs no kernel, "
-    "only scripts."
-)
-DPI, CSS_DPI = 144, 96  # a picture has more pixels than places on the page: screens of today show them
-
-
-def pack(data: dict[str, Any]) -> str:
-    """Text that `unpack` of explorer.js reads: JSON, compressed, in base64."""
-    return base64.b64encode(zlib.compress(json.dumps(data, ensure_ascii=False).encode())).decode()
-
-
-def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A plain table as HTML; the first column names the rows."""
-    head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in columns)
-    body = "".join(
-        f'<tr><th scope="row">{html.escape(first)}</th>{"".join(f"<td>{html.escape(cell)}</td>" for cell in rest)}</tr>'
-        for first, *rest in rows
-    )
-    return (
-        f"<table><caption>{html.escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    )
+__all__ = ["Explorer", "excerpt", "named", "pack", "prompt_tokens", "quoted", "shown", "table", "the_model", "within"]
 
 
 def shown(tokens: Sequence[str]) -> list[str]:
@@ -108,26 +66,12 @@ def prompt_tokens(model: Any, prompt: str) -> Tensor:
     return model.to_tokens(prompt)
 
 
-class Explorer(anywidget.AnyWidget):
+class Explorer(Page):
     """An interactive figure of a model and a prompt, live in JupyterLab, and alive too in saved and exported pages.
 
     The first prompt is shown; others are stored with it, and a page without a kernel can show them. Where the model is
     unknown, or the prompt empty or too long, the widget says so in one sentence. `view` holds what was chosen last.
     """
-
-    name: ClassVar[str]  # for screen readers
-    shows: ClassVar[str]  # after "This is a still picture of the …, which shows"
-    script: ClassVar[str]  # in static/
-    packed = traitlets.Unicode().tag(sync=True)
-    view = traitlets.Dict().tag(sync=True)
-    _css = CSS
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        if "script" in cls.__dict__:  # anywidget makes a subclass of its own for each widget
-            cls._script = f"{SHARED}\n{(STATIC / cls.script).read_text('utf-8')}"
-            start = f"explore(widget, draw, {json.dumps(cls.name)})"
-            cls._esm = f"{cls._script}\nexport default {{ render: (widget) => {start} }};"
-        super().__init_subclass__(**kwargs)
 
     def __init__(self, prompts: str | Sequence[str], **view: Any) -> None:
         self.data: dict[str, Any] = {}
@@ -141,8 +85,7 @@ class Explorer(anywidget.AnyWidget):
         except ValueError as refusal:
             self.data = {"error": str(refusal)}
         self.given = list(self.data.get("prompts", {}))
-        super().__init__(packed=pack(self.data), view=view)
-        self.on_msg(self.heard)
+        super().__init__(self.data, **view)
 
     def fixed(self) -> dict[str, Any]:
         """What does not depend on the prompt."""
@@ -179,57 +122,5 @@ class Explorer(anywidget.AnyWidget):
         chosen = self.view.get("prompt")
         return chosen if chosen in self.data["order"] else self.data["order"][0]
 
-    def tables(self) -> str:
-        """The first prompt's tables, for where no script runs."""
-        raise NotImplementedError
-
-    def still(self) -> Axes | list[Axes]:
-        """What is chosen as a still figure; ValueError if nothing is shown."""
-        raise NotImplementedError
-
-    def described(self) -> str:
-        """What is to be seen in the still figure, in a sentence or two, for whoever does not see it."""
-        raise NotImplementedError
-
-    def picture(self) -> str:
-        """The still figure as an image in HTML, whatever the reader's settings of matplotlib; no figure stays open."""
-        drawn, small = io.BytesIO(), io.BytesIO()
-        with plt.style.context("default"), plt.ioff(), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph")  # a prompt may have letters that the font has not
-            axes = self.still()
-            figure = (axes if isinstance(axes, Axes) else axes[0]).figure
-            figure.savefig(drawn, format="png", dpi=DPI, bbox_inches="tight")
-            plt.close(figure)
-        image = Image.open(drawn).convert("RGB").quantize()  # 256 colours are enough, and take a third of the room
-        image.save(small, "png", optimize=True)
-        source = f"data:image/png;base64,{base64.b64encode(small.getvalue()).decode()}"
-        alt, width = html.escape(self.described()), image.width * CSS_DPI // DPI
-        return f'<img src="{source}" width="{width}" alt="{alt}"><p aria-hidden="true"><em>{alt}</em></p>'
-
-    def inside(self) -> str:
-        """What stands where no script runs: a sentence, the picture, and the tables folded below it; or what is wrong."""
-        if "error" in self.data:
-            return html.escape(self.data["error"])
-        how = html.escape(HOW.format(name=self.name.lower(), shows=self.shows), quote=False)
-        return f"<p>{how}</p>{self.picture()}<details><summary>The same as tables</summary>{self.tables()}</details>"
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.data.get('error') or ', '.join(map(repr, self.data['prompts']))})"
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The widget, and the same alive without a kernel, over a picture and tables for where scripts are not run."""
-        _, metadata = super()._repr_mimebundle_(**kwargs)  # Colab is told in it where to find anywidget
-        missing = MISSING.format(what=f"the {self.name.lower()}", otherwise=f"A still picture shows {self.shows}.")
-        instead = html.escape(self.data["error"]) if "error" in self.data else f"<p>{missing}</p>{self.picture()}"
-        return {**either(self, instead), "text/plain": repr(self), "text/html": self.page()}, metadata
-
-    def page(self) -> str:
-        """HTML that needs neither kernel nor network."""
-        state = json.dumps({"packed": self.packed, "view": self.view}).replace("<", "\\u003c")
-        id = f"wt-{hashlib.sha256((self.name + repr(self)).encode()).hexdigest()[:10]}"
-        start = START.format(id=json.dumps(id), name=json.dumps(self.name))
-        return (
-            f'<style>{CSS}</style><div data-explorer="{id}"><div class="wt">{self.inside()}</div></div>'
-            f'<script type="application/json" id="{id}-state">{state}</script>'
-            f'<script type="module">\n{self._script}\n{start}\n</script>'
-        )
