@@ -94,7 +94,8 @@ def run(weights: Folded, tokens: Int[Tensor, "batch pos"], eps: float = 1e-5) ->
 
 def frozen_paths(
     weights: Folded, tokens: Int[Tensor, "batch pos"],
-    patterns: list[Float[Tensor, "batch head query key"]], scales: list[Float[Tensor, "batch pos 1"]],
+    patterns: list[Float[Tensor, "batch head query key"]],
+    scales: list[Float[Tensor, "batch pos 1"]],
 ) -> dict[str, Float[Tensor, "batch pos d_vocab"]]:  # fmt: skip
     """Logits as a sum over paths, each of which starts in a leaf: tokens, positions, or a bias.
 

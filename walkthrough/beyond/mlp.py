@@ -6,7 +6,6 @@ from typing import NamedTuple
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from walkthrough.circuits import centred
 from walkthrough.paths import head_output
 
 
@@ -15,8 +14,8 @@ def preactivation_terms(
 ) -> dict[str, Float[Tensor, "batch pos neuron"]]:  # fmt: skip
     """What a one-layer model's neurons get before the ReLU, as a sum: "direct", each head, "b_in".
 
-    Exact, with the patterns of the model's own run (Elhage et al. 2021, "Where Does This Leave Us?",
-    MLP layers: W_I W_E + sum of A W_I W_OV W_E).
+    Exact, with the patterns of the model's own run (Elhage et al. 2021, "Where Does This Leave
+    Us?": W_I W_E plus, for each head, A times W_I W_OV W_E).
     """
     _, cache = model.run_with_cache(tokens)
     embed, W_in = cache["hook_embed"], model.W_in[0]
@@ -82,8 +81,10 @@ def readings(
     W_E: Float[Tensor, "d_vocab d_model"], W_in: Float[Tensor, "d_model neuron"],
     W_out: Float[Tensor, "neuron d_model"], W_U: Float[Tensor, "d_model d_vocab"], k: int = 10,
 ) -> Readings:  # fmt: skip
-    """The k current tokens that raise each neuron most, and the k tokens whose logits it raises most."""
-    return Readings((W_E @ W_in).topk(k, dim=0).indices.T, centred(W_out @ W_U).topk(k).indices)
+    """The k current tokens that raise each neuron most, and the k tokens that it raises most."""
+    fires = (W_E @ W_in).T  # [neuron token]
+    says = W_out @ W_U
+    return Readings(fires.topk(k).indices, says.topk(k).indices)
 
 
 def strongest(

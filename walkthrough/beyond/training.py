@@ -41,8 +41,8 @@ class Beyond(Recipe):
 CONTROL = "one-layer-mlp-control"  # the same run without the MLP: trained for its loss, and not shipped
 RECIPES = {
     "layernorm": Beyond(2, d_model=24, n_heads=3, batch=4, steps=4_000, layernorm=True),
-    "one-layer-mlp": Beyond(1, d_model=128, n_heads=4, batch=4, steps=8_000, d_mlp=512),
-    CONTROL: Beyond(1, d_model=128, n_heads=4, batch=4, steps=8_000),
+    "one-layer-mlp": Beyond(1, d_model=128, n_heads=4, batch=4, steps=4_000, d_mlp=512),
+    CONTROL: Beyond(1, d_model=128, n_heads=4, batch=4, steps=4_000),
 }
 
 

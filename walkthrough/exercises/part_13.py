@@ -1,0 +1,26 @@
+"""The exercises of notebook 13."""
+
+from walkthrough.exercises.exercise import Exercise
+from walkthrough.exercises.folding import folded_runs, judge_fold, judge_frozen, layer_norms
+from walkthrough.exercises.neurons import (
+    COSINE_MISTAKES,
+    judge_readings,
+    judge_terms,
+    models_with_neurons,
+    neurons,
+    pairs_of_weights,
+    slow_cosines,
+)
+
+SHAPES = {
+    "The size of tensor a (4) must match the size of tensor b (6)": "the gain belongs to the rows of W, the coordinates "
+    "of the stream: write gain[:, None] * W"
+}
+
+EXERCISES: dict[str, Exercise] = {
+    "13.1": Exercise(layer_norms, judge=judge_fold, crashes=SHAPES),
+    "13.2": Exercise(folded_runs, judge=judge_frozen),
+    "13.3": Exercise(models_with_neurons, judge=judge_terms),
+    "13.4": Exercise(neurons, judge=judge_readings),
+    "13.5": Exercise(pairs_of_weights, slow_cosines, COSINE_MISTAKES),
+}  # fmt: skip
