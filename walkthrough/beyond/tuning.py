@@ -26,7 +26,7 @@ def edges(angles: Float[Tensor, " angle"]) -> Float[Tensor, "angle 1 y x"]:
     return avg_pool2d(torch.stack(drawn)[:, None], FINE)
 
 
-def arcs(angles: Float[Tensor, " angle"], radius: float, stroke: float = 2.5) -> Float[Tensor, "angle 1 y x"]:
+def arcs(angles: Float[Tensor, " angle"], radius: float | int, stroke: float = 2.5) -> Float[Tensor, "angle 1 y x"]:
     """A piece of a circle through the middle, 12 pixels long, with its centre in the direction `angles` (radians).
 
     `radius` is in pixels; `math.inf` gives a straight stroke at a right angle to that direction.
@@ -130,3 +130,10 @@ def reading_error(
     ridge = 1e-3 * first.square().sum() / len(first) * torch.eye(first.shape[1], dtype=torch.float64)
     point = second @ torch.linalg.solve(first.T @ first + ridge, first.T @ target)
     return degrees_apart(torch.atan2(point[:, 1], point[:, 0]), angles.double()).mean().item()
+
+
+def turns(points: Float[Tensor, "angle 2"]) -> int:
+    """How often a closed path of points runs round the origin; its direction does not count."""
+    at = torch.atan2(points[:, 1], points[:, 0])
+    steps = (at.roll(-1) - at + math.pi) % (2 * math.pi) - math.pi
+    return abs(round(steps.sum().item() / (2 * math.pi)))
