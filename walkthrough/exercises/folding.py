@@ -56,8 +56,6 @@ FOLD_MISTAKES: dict[str, Callable[..., Any]] = {
         lambda g, c, W, b: (g[:, None] * centred_columns(W), b + c @ W),
     "the mean was taken over the wrong axis: the one that the stream has, axis 0 of W":
         lambda g, c, W, b: (centred_rows(g[:, None] * W), b + c @ W),
-    "the gain multiplies the columns: it belongs to the coordinates of the stream, the rows of W":
-        lambda g, c, W, b: (centred_columns(g * W), b + c @ W) if W.shape[0] == W.shape[1] else (W[:0], b),
     "that is the sum, where a mean is subtracted: divide by d_model":
         lambda g, c, W, b: (g[:, None] * W - (g[:, None] * W).sum(0), b + c @ W),
 }  # fmt: skip

@@ -12,10 +12,8 @@ from walkthrough.exercises.neurons import (
     slow_cosines,
 )
 
-SHAPES = {
-    "The size of tensor a (4) must match the size of tensor b (6)": "the gain belongs to the rows of W, the coordinates "
-    "of the stream: write gain[:, None] * W"
-}
+COLUMNS = "the gain belongs to the coordinates of the stream, the rows of W: write gain[:, None] * W"
+SHAPES = {f"The size of tensor a ({a}) must match the size of tensor b ({b})": COLUMNS for a, b in ((6, 4), (4, 6))}
 
 EXERCISES: dict[str, Exercise] = {
     "13.1": Exercise(layer_norms, judge=judge_fold, crashes=SHAPES),
