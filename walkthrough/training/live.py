@@ -8,6 +8,7 @@ import operator
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,8 +36,8 @@ class Text:
     """What a live run reads: rows to train on, rows held out, and their tokenizer."""
 
     tokenizer: Tokenizer
-    rows: Int[np.ndarray, "window pos"]
-    held_out: Int[Tensor, "window pos"]
+    rows: Int[np.ndarray, "row pos"]
+    held_out: Int[Tensor, "held_out_row pos"]
 
     @property
     def sha256(self) -> str:
@@ -148,8 +149,8 @@ class LiveRun:
         """From now on, the head works again, with the weights that it had."""
         self.silent.discard(self.change("restore", head))
 
-    def change(self, what: str, head: Head) -> Head:
-        """Note an edit of this head; ValueError if the model does not have it."""
+    def change(self, what: str, head: Any) -> Head:
+        """Note an edit of this head; ValueError if that is none, or one that the model does not have."""
         try:
             layer, number = (operator.index(part) for part in head)
         except (TypeError, ValueError):
@@ -184,7 +185,8 @@ class LiveRun:
 
         Previous-token and prefix-matching scores are measured on the random tokens (`behaviour`); appended to `history`.
         """
-        stream, patterns = self.patterns(self.twice[:, :-1])
+        with enough_memory():
+            stream, patterns = self.patterns(self.twice[:, :-1])
         copies = behaviour.loss_per_position(self.model.head(stream), self.twice)
         found = {
             "step": self.step, "tokens": self.tokens, "seconds": self.seconds,

@@ -63,6 +63,7 @@ class Page(anywidget.AnyWidget):
     script: ClassVar[str]  # in static/
     entry: ClassVar[str] = "explore"  # the script's function that starts
     css: ClassVar[str] = CSS
+    chaotic: ClassVar[bool] = False  # whether another processor shows other numbers: then nbval compares none
     packed = traitlets.Unicode().tag(sync=True)
     view = traitlets.Dict().tag(sync=True)
 
@@ -135,7 +136,8 @@ class Page(anywidget.AnyWidget):
         id = f"wt-{hashlib.sha256((self.name + repr(self)).encode()).hexdigest()[:10]}"
         start = START.format(id=json.dumps(id), name=json.dumps(self.name), entry=self.entry)
         return (
-            f'<style>{self.css}</style><div data-explorer="{id}"><div class="wt">{self.inside()}</div></div>'
+            f'<style>{self.css}</style><div data-explorer="{id}"{" data-chaotic" * self.chaotic}>'
+            f'<div class="wt">{self.inside()}</div></div>'
             f'<script type="application/json" id="{id}-state">{state}</script>'
             f'<script type="module">\n{self._script}\n{start}\n</script>'
         )

@@ -207,9 +207,9 @@ async function watch({ model, el }, draw, name) {
   const message = make("p", { class: "wt-message", role: "status" }), body = make("div", { class: "wt-body" });
   const alive = Boolean(model.widget_manager), waiting = new Map(), watcher = Math.random();
   let count = 0, panel = null, data = null;
-  const heard = ({ id }) => {
+  const heard = ({ id, said }) => {
     clearTimeout(waiting.get(id));
-    if (waiting.delete(id)) message.textContent = data.note || "";
+    if (waiting.delete(id)) message.textContent = said || data.note;
   };
   function click(what, head) {
     const id = `${watcher} ${++count}`;
@@ -222,7 +222,7 @@ async function watch({ model, el }, draw, name) {
     const packed = model.get("packed"), unpacked = await unpack(packed);
     if (packed !== model.get("packed") && panel) return;  // a later one has come meanwhile
     data = unpacked;
-    if (!waiting.size) message.textContent = data.note || data.waits || "";
+    if (data.note || data.waits) message.textContent = data.note || data.waits;
     if (panel) panel.update(data);
     else panel = draw(body, data, { click, alive });
   }

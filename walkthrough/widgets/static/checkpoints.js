@@ -1,0 +1,101 @@
+/** Where each head looks on a prompt, at the checkpoint that a slider chooses; curves with a marker above. */
+function draw({ body, data, record, view, choose }) {
+  const { at, heads, curves } = data, { tokens } = record, n = tokens.length, each = n * (n + 1) / 2;
+  const flat = bytes(record.patterns);  // [checkpoint][head][query and key], in hundredths
+  const DASHES = [null, "6 4", "2 3", "8 3 2 3"], WIDTH = 560, HEIGHT = 150, LEFT = 30, RIGHT = 130, TOP = 8, BOTTOM = 20;
+  let now = within(view.at, at.length, at.length - 1), head = within(view.head, heads.length);
+  let pinned = within(view.query, n, n - 1), query = pinned;
+  const weight = (h, q, k) => (k > q ? 0 : flat[(now * heads.length + h) * each + q * (q + 1) / 2 + k] / 100);
+  const grouped = (number) => number.toLocaleString("en-US");
+  const after = () => `after ${grouped(at[now])} tokens`;
+
+  const svg = (tag, attributes = {}, ...children) => {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [name, value] of Object.entries(attributes)) if (value != null) element.setAttribute(name, value);
+    element.append(...children);
+    return element;
+  };
+  const end = Math.max(1, ...at), x = (i) => LEFT + (WIDTH - LEFT - RIGHT) * at[i] / end;
+  const y = (value) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - value);
+  const chart = make("div", { class: "wt-run", onclick: ({ clientX }) => {
+    const box = chart.getBoundingClientRect(), wanted = (clientX - box.left) / box.width * WIDTH;
+    move(at.reduce((best, _, i) => (Math.abs(x(i) - wanted) < Math.abs(x(best) - wanted) ? i : best), 0));
+  } });
+  function paintChart() {
+    const names = Object.entries(curves);
+    if (!names.length) return;
+    const parts = [svg("path", { d: `M${LEFT} ${TOP} V${HEIGHT - BOTTOM} H${WIDTH - RIGHT}` })];
+    for (const value of [0, 0.5, 1]) parts.push(svg("text", { x: LEFT - 4, y: y(value) + 4, "text-anchor": "end" }, String(value)));
+    for (const share of [0, 0.5, 1]) {
+      const place = LEFT + (WIDTH - LEFT - RIGHT) * share;
+      parts.push(svg("text", { x: place, y: HEIGHT - 5, "text-anchor": "middle" }, `${+(share * end / 1e6).toFixed(2)}M`));
+    }
+    const places = names.map(([name, values], i) => ({ name, i, at: y(values.at(-1)) + 4 })).sort((a, b) => a.at - b.at);
+    places.forEach((place, j) => { if (j) place.at = Math.max(place.at, places[j - 1].at + 12); });
+    for (const { name, i, at: height } of places) {
+      const stroke = `rgb(var(--c${i % 4}))`, values = curves[name];
+      const d = values.map((value, j) => `${j ? "L" : "M"}${x(j).toFixed(1)} ${y(value).toFixed(1)}`).join("");
+      parts.push(svg("path", { class: "wt-curve", d, style: `stroke: ${stroke}`, "stroke-dasharray": DASHES[i % 4] }),
+        svg("text", { x: WIDTH - RIGHT + 4, y: height, style: `fill: ${stroke}` }, name));
+    }
+    parts.push(svg("path", { class: "wt-cursor", d: `M${x(now).toFixed(1)} ${TOP} V${HEIGHT - BOTTOM}` }));
+    const label = `${after()}: ${names.map(([name, values]) => `${name} ${values[now].toFixed(2)}`).join(", ")}`;
+    chart.replaceChildren(svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label }, ...parts));
+  }
+
+  const slider = make("input", { type: "range", class: "wt-when", min: 0, max: at.length - 1, step: 1,
+    oninput: () => { now = Number(slider.value); paint(); }, onchange: () => choose({ at: now }) });
+  const shownAt = make("output", { class: "wt-when-shown" }), numbers = make("p", { class: "wt-say wt-numbers", "aria-live": "polite" });
+  const buttons = heads.map((name, h) => make("button", { type: "button", class: "wt-head", "data-head": h,
+    onclick: () => { head = h; choose({ head }); paint(); } },
+    make("canvas", { width: n, height: n, "aria-hidden": "true" }), `head ${name}`, make("small")));
+  const row_ = tokenRow(tokens, "tokens of the prompt", {
+    look: (i) => { query = i; paint(); },
+    pick: (i) => { pinned = query = i; choose({ query }); paint(); },
+    leave: () => { query = pinned; paint(); },
+  });
+  const say = make("p", { class: "wt-say" });
+  body.append(make("div", { class: "wt-controls" }, make("label", { class: "wt-time" }, "checkpoint", slider, shownAt)),
+    chart, numbers, row({ class: "wt-heads", "aria-label": "heads" }, buttons), row_.box, say);
+
+  function move(i) { now = i; choose({ at: now }); paint(); }
+  function thumbnail(canvas, h) {
+    const context = canvas.getContext("2d"), image = context.createImageData(n, n);
+    const [r, g, b] = getComputedStyle(body).getPropertyValue("--ink").trim().split(/\s+/).map(Number);
+    for (let q = 0; q < n; q++) for (let k = 0; k <= q; k++) image.data.set([r, g, b, 255 * weight(h, q, k)], 4 * (q * n + k));
+    context.putImageData(image, 0, 0);
+  }
+  function best(h) {
+    let key = 0;
+    for (let k = 1; k <= query; k++) if (weight(h, query, k) > weight(h, query, key)) key = k;
+    return [tokens[key], weight(h, query, key).toFixed(2)];
+  }
+  let painted = -1;
+  function paint() {
+    if (painted !== now) {
+      buttons.forEach((button, h) => thumbnail(button.querySelector("canvas"), h));
+      paintChart();
+      painted = now;
+    }
+    slider.value = now;
+    slider.setAttribute("aria-valuetext", after());
+    shownAt.textContent = after();
+    numbers.textContent = Object.entries(curves).map(([name, values]) => `${name}: ${values[now].toFixed(2)}`).join("; ");
+    pressed(buttons, head);
+    buttons.forEach((button, h) => { const [token, share] = best(h); button.querySelector("small").textContent = `${visible(token)} ${share}`; });
+    row_.buttons.forEach((button, k) => {
+      const share = k <= query ? weight(head, query, k) : 0;
+      button.style.setProperty("--weight", share.toFixed(2));
+      button.classList.toggle("wt-query", k === query);
+      button.querySelector("small").textContent = share >= 0.05 ? share.toFixed(2) : "";
+    });
+    pressed(row_.buttons, pinned);
+    const [token, share] = best(head);
+    say.textContent = `${after()[0].toUpperCase()}${after().slice(1)}, from ${quoted(tokens[query])} (position ${query}), `
+      + `head ${heads[head]} attends most to ${quoted(token)}: ${share}.`;
+    body.dataset.query = query;
+    body.dataset.head = head;
+    body.dataset.at = now;
+  }
+  paint();
+}
