@@ -19,6 +19,14 @@ def tiny(seed=0):
 TOKENS = torch.randint(0, 40, (3, 9), generator=torch.Generator().manual_seed(1))
 
 
+def test_neurons_do_not_start_as_embeddings():
+    """Two generators of one seed would draw the same numbers for both."""
+    net = models.network(models.config(1, 16, 2, 16, 40, d_mlp=24), 3)
+    drawn = [net.tok_embed.weight, net.head.weight, net.layers[0].mlp.fc_in.weight, net.layers[0].mlp.fc_out.weight.T]
+    drawn = torch.stack([each.flatten()[:384] for each in drawn])
+    assert (torch.corrcoef(drawn) - torch.eye(4)).abs().max() < 0.2
+
+
 def test_terms_add_up_to_what_neurons_get():
     model = tiny()
     cache = model.run_with_cache(TOKENS)[1]

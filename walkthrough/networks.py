@@ -113,7 +113,7 @@ class WithMLP(PaperModel):
 
     def __init__(self, cfg: TransformerBridgeConfig, seed: int = 0):
         super().__init__(cfg, seed)
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed + 10_000)  # else neurons would start as the first embeddings
         for block in self.layers:
             for linear in (block.mlp.fc_in, block.mlp.fc_out):
                 nn.init.normal_(linear.weight, std=linear.in_features**-0.5, generator=generator)

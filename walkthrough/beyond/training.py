@@ -19,9 +19,8 @@ from walkthrough import corpus
 from walkthrough.behaviour import measure
 from walkthrough.models import bridge, config, network
 from walkthrough.training.checkpoints import checkpoint_file, load_checkpoint, save_checkpoint
-from walkthrough.training.muon import Muon
 from walkthrough.training.recipes import Recipe, batch_rows
-from walkthrough.training.trainer import CHUNKED
+from walkthrough.training.trainer import CHUNKED, optimisers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +40,8 @@ class Beyond(Recipe):
 CONTROL = "one-layer-mlp-control"  # the same run without the MLP: trained for its loss, and not shipped
 RECIPES = {
     "layernorm": Beyond(2, d_model=24, n_heads=3, batch=4, steps=4_000, layernorm=True),
-    "one-layer-mlp": Beyond(1, d_model=128, n_heads=4, batch=4, steps=4_000, d_mlp=512),
-    CONTROL: Beyond(1, d_model=128, n_heads=4, batch=4, steps=4_000),
+    "one-layer-mlp": Beyond(1, d_model=128, n_heads=4, batch=4, steps=3_000, d_mlp=512),
+    CONTROL: Beyond(1, d_model=128, n_heads=4, batch=4, steps=3_000),
 }
 
 
@@ -62,17 +61,6 @@ def loss_of(model: nn.Module, rows: Int[Tensor, "batch pos_and_one"]) -> Float[T
     if CHUNKED is None:
         return nn.functional.cross_entropy(model.head(resid), following)
     return nn.functional.linear_cross_entropy(resid, model.head.weight, following, options=CHUNKED)
-
-
-def optimisers(model: nn.Module, recipe: Recipe) -> dict[str, torch.optim.Optimizer]:
-    """Muon for every matrix inside a layer, Adam for embeddings, biases and the gains of LayerNorm."""
-    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    inside = [p for name, p in trained.items() if name.startswith("layers.") and p.ndim == 2]
-    rest = [p for name, p in trained.items() if not (name.startswith("layers.") and p.ndim == 2)]
-    return {
-        "adam": torch.optim.Adam(rest, lr=recipe.adam_lr, betas=(0.9, 0.98), fused=True),
-        "muon": Muon(inside, lr=recipe.muon_lr),
-    }
 
 
 def train(name: str, recipe: Recipe, folder: Path) -> nn.Module:
