@@ -15,13 +15,17 @@ from walkthrough.training.live import LiveRun, Text
 TINY = training.Recipe(2, d_model=16, n_heads=2, n_ctx=16, d_vocab=32, batch=4, steps=60, warmup=5, bf16=False)
 
 
-@pytest.fixture(scope="module")
-def text():
+def sequences():
     """Sequences that count upwards by a step of their own, so that there is something to learn."""
     start, stride = np.random.default_rng(0).integers(0, 31, (2, 58, 1))
     rows = np.concatenate([np.zeros((58, 1), int), 1 + (start + stride * np.arange(16)) % 31], 1)
     tokenizer = corpus.learn_tokenizer(["x"], 257)
     return Text(tokenizer, rows[:50].astype(np.int16), torch.from_numpy(rows[50:]))
+
+
+@pytest.fixture(scope="module")
+def text():
+    return sequences()
 
 
 def trained(run, steps):

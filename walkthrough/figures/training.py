@@ -5,14 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from torch import Tensor
 
+Numbers = Sequence | np.ndarray | Tensor
+Mark = tuple[float | int, str]  # tokens, and the word for what happened there
 COLOURS = ("C0", "C1", "C2", "C3", "C4", "C5", "C6", "C8")  # one for each head of a layer
 STYLES = ("--", "-", ":", "-.")  # one for each layer
 
 
-def over_tokens(
-    tokens: Sequence[float], ax: Axes, *, y: str, marks: Iterable[tuple[float, str]] = (), log_x: bool = False
-) -> Axes:
+def over_tokens(tokens: Numbers, ax: Axes, *, y: str, marks: Iterable[Mark] = (), log_x: bool = False) -> Axes:
     """Label the axes of a run, and mark places in it: a thin line each, with its word on top."""
     for at, word in marks:
         ax.axvline(at, color="dimgrey", linewidth=0.8, linestyle=(0, (2, 2)))
@@ -21,15 +22,15 @@ def over_tokens(
     ax.set(xlabel="tokens learnt from", ylabel=y)
     if log_x:
         ax.set_xscale("log")
-    elif len(tokens) and max(tokens) >= 1e6:
+    elif np.max(tokens) >= 1e6:
         ax.xaxis.set_major_formatter(lambda value, _: f"{value / 1e6:g}M")
-    elif len(tokens) and max(tokens) >= 1e4:
+    elif np.max(tokens) >= 1e4:
         ax.xaxis.set_major_formatter(lambda value, _: f"{value / 1e3:g}k")
     return ax
 
 
 def losses(
-    tokens: Sequence[float], lines: Mapping[str, Sequence[float]], *, marks: Iterable[tuple[float, str]] = (),
+    tokens: Numbers, lines: Mapping[str, Numbers], *, marks: Iterable[Mark] = (),
     log_x: bool = False, y: str = "loss (nats)", ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
     """One labelled curve each over the tokens learnt from; `marks` are places (tokens, word) in the run."""
@@ -41,8 +42,8 @@ def losses(
 
 
 def head_scores(
-    tokens: Sequence[float], scores: Sequence[Sequence[Sequence[float]]], *, y: str,
-    marks: Iterable[tuple[float, str]] = (), silent: Iterable[tuple[int, int]] = (), line: float | None = None,
+    tokens: Numbers, scores: Numbers, *, y: str,
+    marks: Iterable[Mark] = (), silent: Iterable[tuple[int, int]] = (), line: float | int | None = None,
     log_x: bool = False, ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
     """A score of every head, [time][layer][head], over the tokens learnt from.

@@ -38,7 +38,7 @@ class TrainingMonitor(TrainingPage):
     nothing: to await `run` again goes on. What was shown last stays on the page when no kernel runs.
     """
 
-    def __init__(self, run: LiveRun) -> None:
+    def __init__(self, run: Any) -> None:
         """Raises ValueError for anything else than a LiveRun."""
         if not isinstance(run, LiveRun):
             raise ValueError(
@@ -51,7 +51,7 @@ class TrainingMonitor(TrainingPage):
         measured = (run.text.held_out.numel() + run.twice.numel()) / 3
         self.every = max(2, math.ceil(measured / self.each / SHARE))
 
-    async def run(self, tokens: int | None = None, *, until: float | None = None) -> None:
+    async def run(self, tokens: float | int | None = None, *, until: float | int | None = None) -> None:
         """Train on so many tokens more (None: to the recipe's end), or until a head's prefix-matching score is `until`.
 
         Raises ValueError for a number that cannot be, for a run that is finished, and for one that trains already.
@@ -75,9 +75,10 @@ class TrainingMonitor(TrainingPage):
             live.watched = False
             self.rest()
 
-    def check(self, tokens: int | None, until: float | None) -> None:
+    def check(self, tokens: Any, until: Any) -> None:
         """Refuse in one sentence what `run` cannot do."""
-        if tokens is not None and (isinstance(tokens, bool) or not isinstance(tokens, int | float) or not tokens > 0):
+        number = isinstance(tokens, int | float) and not isinstance(tokens, bool)
+        if tokens is not None and not (number and 0 < tokens < math.inf):
             raise ValueError(f"{tokens!r} tokens cannot be learnt from: give a number above 0, for example 1_500_000")
         if until is not None and not (isinstance(until, int | float) and 0 < until < 1):
             raise ValueError(f"a prefix-matching score lies between 0 and 1, and cannot reach {until!r}: try until=0.4")
@@ -93,10 +94,12 @@ class TrainingMonitor(TrainingPage):
         live = self.live
         while live.step < self.goal and self.state != "stopped" and not self.reached():
             slice_ends = time.perf_counter() + SLICE
-            while self.state == "running" and live.step < self.goal and time.perf_counter() < slice_ends:
+            while self.state == "running":
                 live.advance()
                 if self.due():
                     self.measure()
+                    break
+                if time.perf_counter() >= slice_ends:
                     break
             if time.perf_counter() - self.pushed > REDRAW:
                 self.push()
@@ -131,10 +134,10 @@ class TrainingMonitor(TrainingPage):
         while self.clicks:
             clicks.append(self.clicks.popleft())
         for click in clicks:
-            do, said = click.get("do"), ""
-            if do in DONE and (do == "ablate") != (tuple(click["head"]) in self.live.silent):
-                getattr(self.live, do)(tuple(click["head"]))
-                changed, said = True, f"Head {named(click['head'])} {DONE[do]} after {self.live.tokens:,} tokens."
+            do, head, said = click.get("do"), tuple(click.get("head", ())), ""
+            if do in DONE and (do == "ablate") != (head in self.live.silent):
+                getattr(self.live, do)(head)
+                changed, said = True, f"Head {named(head)} {DONE[do]} after {self.live.tokens:,} tokens."
             elif self.live.watched:
                 self.state = {"pause": "paused", "go": "running", "stop": "stopped"}.get(do, self.state)
             self.send({"id": click.get("id"), "said": said})
@@ -151,7 +154,7 @@ class TrainingMonitor(TrainingPage):
         try:
             self.live.save()
         except OSError as refusal:
-            self.note += f" The run is in memory only: it could not be saved ({refusal.strerror})."
+            self.note = f"{self.note} The run is in memory only: it could not be saved ({refusal.strerror}).".strip()
         self.push()
         self.show_page()
 
