@@ -1,0 +1,44 @@
+"""The networks of `walkthrough.training.causes`: the variants, and three that take more away."""
+
+import torch
+from torch import Tensor
+
+from walkthrough.models import PaperModel, PositionsInQK
+from walkthrough.training.variants import NETWORKS, Rotary, RotaryModel, SmearedKeys, WithoutPositions
+
+
+class RotaryWithConstant(Rotary):
+    """Rotary positions, and one and the same vector, that of position 0, added to all that W_Q and W_K read."""
+
+    def placed(self, resid: Tensor, positions: Tensor | slice) -> Tensor:
+        """What W_Q and W_K read."""
+        return resid + self.positions[0][0]
+
+
+class RotaryConstantModel(RotaryModel):
+    """Rotary positions with a constant in every layer."""
+
+    def attention(self, cfg, layer: int) -> PositionsInQK:
+        """The heads of a layer."""
+        return RotaryWithConstant(cfg, self.pos.weight)
+
+
+class NoPositions(PaperModel):
+    """No positions in any layer."""
+
+    def attention(self, cfg, layer: int) -> PositionsInQK:
+        """The heads of a layer."""
+        return WithoutPositions(cfg, self.pos.weight)
+
+
+class SmearedAlone(PaperModel):
+    """No positions in any layer, but smeared keys: of order, they are all that a head knows."""
+
+    def attention(self, cfg, layer: int) -> PositionsInQK:
+        """The heads of a layer."""
+        return SmearedKeys(cfg, torch.zeros_like(self.pos.weight))
+
+
+ALL_NETWORKS = NETWORKS | {
+    "rotary and a constant": RotaryConstantModel, "no positions": NoPositions, "smeared keys alone": SmearedAlone,
+}  # fmt: skip
