@@ -230,7 +230,7 @@ def test_the_figures_show_what_they_are_given():
     panels = figures.superposition.cosine_histograms({"a": torch.zeros(4), "b": torch.ones(3)})
     assert [sum(bar.get_height() for bar in panel.patches) for panel in panels] == [4, 3]
     assert len(figures.superposition.overlaps(torch.rand(2, 4, 4), ["a", "b"])) == 2
-    ax = figures.superposition.lines([1, 2], {"a": torch.tensor([3.0, 4.0])}, x="x", y="y")
+    ax = figures.superposition.lines([1.0, 2.0], {"a": torch.tensor([3.0, 4.0])}, x="x", y="y")
     assert list(ax.lines[0].get_ydata()) == [3, 4]
     found = torch.tensor([[0, 2], [1, 2]])
     ax = figures.superposition.phases(

@@ -151,7 +151,8 @@ def pairs(
     if kind not in ("correlated", "anticorrelated", "independent"):
         raise ValueError(f"{kind!r} is no kind of pair")
 
-    def draw(generator):
+    def draw(generator: torch.Generator) -> Float[Tensor, "model batch feature"]:
+        """A batch for each model."""
         sizes = torch.rand(n_models, batch, n_pairs, 2, generator=generator)
         u, v = torch.rand(2, n_models, batch, n_pairs, generator=generator)
         first = u < density
@@ -168,8 +169,8 @@ def pairs(
 def load_sparsity_run() -> tuple[Float[Tensor, " model"], Float[Tensor, "model feature dim"]]:
     """The shipped run, in order of density: the density and W of models of 400 features in 30 dimensions.
 
-    All importances are 1. Trained as by `train(sparsity_sweep(400, density), 30, torch.ones(400), steps=6000)`, the odd and
-    the even models apart, with seeds 1 and 0; it takes minutes. Rounded to 16 bits.
+    All importances are 1. It is what `train(sparsity_sweep(400, density), 30, torch.ones(400), steps=6000)` gives, rounded to
+    16 bits: a few minutes on one core.
     """
     stored = load_file(SPARSITY_RUN)
     return stored["density"], stored["W"].float()

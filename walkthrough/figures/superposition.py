@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from torch import Tensor
 
-COLOURS = ("#1b4965", "#e07a1f", "#f2c14e", "#08704d", "#8a8a8a")
+COLOURS = ("#1b4965", "#e07a1f", "#f2c14e", "#08704d", "#8a8a8a", "#d0d0d0")
 PHASES = ("#cfe0ee", "#f6d5b0", "#d9c7e6")  # the second ignored, the first ignored, an antipodal pair
 
 
@@ -115,5 +115,5 @@ def shares(
     ax.axhline(chance, color="black", linewidth=1, linestyle=":", label="chance")
     ax.set_xticks(range(len(groups)), groups)
     ax.set_ylabel(y)
-    ax.legend(fontsize=8)
+    ax.legend(fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
     return ax
