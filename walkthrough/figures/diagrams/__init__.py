@@ -14,8 +14,9 @@ from walkthrough.figures.diagrams.spaces import bench, subspaces
 from walkthrough.figures.diagrams.stream import composition, head, residual_stream
 from walkthrough.figures.diagrams.tables import direct_path, kronecker, low_rank, two_by_two
 from walkthrough.figures.diagrams.text import arcs, rotation, tokens_to_logits
+from walkthrough.figures.diagrams.transition import transition
 
 __all__ = [
     "arcs", "bench", "composition", "direct_path", "directions", "free_turns", "freezing", "head", "kronecker", "layernorm", "low_rank", "mixtures",
-    "neuron", "offsets_and_heads", "ordered_runs", "path_expansion", "residual_stream", "rotation", "subspaces", "tokens_to_logits", "two_by_two", "two_routes",
+    "neuron", "offsets_and_heads", "ordered_runs", "path_expansion", "residual_stream", "rotation", "subspaces", "tokens_to_logits", "transition", "two_by_two", "two_routes",
 ]  # fmt: skip
