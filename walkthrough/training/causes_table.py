@@ -20,7 +20,7 @@ from torch import Tensor
 from walkthrough import behaviour, corpus, models
 from walkthrough.interventions import Head
 from walkthrough.models import PaperModel
-from walkthrough.training.causes import RECIPE, RUNS, SEEDS, file_of, recipe_of, snapshots, untrained
+from walkthrough.training.causes import FIXED, RECIPE, RUNS, SEEDS, file_of, recipe_of, snapshots, untrained
 from walkthrough.training.forward import final_stream
 from walkthrough.training.live import LENGTH, PROMPTS, Text, read_text
 from walkthrough.two_layers import causes, in_context
@@ -32,6 +32,7 @@ EVERY = 200  # steps between two measurements
 SHIPPED = ("one layer, smeared keys", "fixed copies", "two layers")
 ROWS = 64  # windows of held-out code
 CONTROLS = 6  # sets of other heads
+LENGTHS = (40, 60, 80, 100)  # of copies, on which runs on copied text are tried
 CHOSEN = 0.1  # the final prefix-matching score above which heads are ablated together
 
 
@@ -112,7 +113,20 @@ def curve(name: str, seed: int, folder: Path, rows: Int[Tensor, "window pos"]) -
             values |= missed(model, rows, [tuple(head) for head in found["induction_heads"]])
         for key, value in values.items():
             found.setdefault(key, []).append(value)
+    if RUNS[name][2] != "code":
+        found["by_length"] = {str(length): by_length(taken[-1][1], length) for length in LENGTHS}
     return found
+
+
+def by_length(model: PaperModel, length: int) -> dict[str, list]:
+    """On random tokens said twice: losses of both copies, and where heads look, [layer][head][follower, fixed]."""
+    tokens, patterns = behaviour.repeated_tokens(model.cfg.d_vocab, length, 2, PROMPTS, seed=length), []
+    loss = behaviour.loss_per_position(model.head(final_stream(model, tokens[:, :-1], patterns=patterns)), tokens)
+    looks = [causes.follower_and_fixed(pattern, length, FIXED - 1) for pattern in patterns]
+    return {
+        "first_copy_loss": loss[:, :length].mean().item(), "second_copy_loss": loss[:, length:].mean().item(),
+        "looks": torch.stack(looks).tolist(),
+    }  # fmt: skip
 
 
 def ship(folder: Path, text: Text) -> None:
@@ -138,8 +152,19 @@ def learnt(name: str) -> set[str]:
     return {key for key, p in untrained(name, 0).named_parameters() if p.requires_grad}
 
 
+def kept(name: str, seed: int, folder: Path, rows: Int[Tensor, "window pos"]) -> dict:
+    """What is measured of one run, from a file beside its snapshots if it has been measured before."""
+    file = file_of(folder, name, seed).with_suffix(".json")
+    if not file.exists():
+        found = {key: rounded(value) for key, value in curve(name, seed, folder, rows).items()}
+        file.write_text(json.dumps(found), encoding="utf-8")
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
 def rounded(value):
     """The same with four digits after the point."""
+    if isinstance(value, dict):
+        return {key: rounded(each) for key, each in value.items()}
     if isinstance(value, list):
         return [rounded(each) for each in value]
     return round(value, 4) if isinstance(value, float) else value
@@ -158,9 +183,7 @@ def main() -> None:
     for name in RUNS:
         for seed in SEEDS:
             if file_of(folder, name, seed).exists():
-                found = curve(name, seed, folder, rows)
-                table.setdefault(name, {})[str(seed)] = {key: rounded(value) for key, value in found.items()}
-                print(name, seed, flush=True)
+                table.setdefault(name, {})[str(seed)] = kept(name, seed, folder, rows)
     TABLE.parent.mkdir(exist_ok=True)
     ship(folder, text)
     lines = [f'"{name}": {json.dumps(runs)}' for name, runs in table.items()]

@@ -72,7 +72,7 @@ def score_parts(
     W_Q: Float[Tensor, "d_model d_head"],
     W_K: Float[Tensor, "d_model d_head"],
 ) -> Float[Tensor, "of_query of_key batch query key"]:
-    """A head's scores, unmasked, one term for each part that the query reads and each that the key reads.
+    """A head's scores, unmasked, one term for each part of the query and each part of the key.
 
     Their sum is the score, divided by the square root of d_head.
     """
