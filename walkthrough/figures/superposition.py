@@ -33,7 +33,13 @@ def phases(
 ) -> Axes:  # fmt: skip
     """What training found at each density (up) and importance (across), both on logarithmic axes, and a line from a formula."""
     ax = ax or plt.subplots(figsize=(6.5, 4), layout="constrained")[1]
-    ax.pcolormesh(importances, densities, found, cmap=ListedColormap(PHASES), vmin=-0.5, vmax=2.5, shading="nearest")
+    ax.pcolormesh(
+        *map(np.asarray, (importances, densities, found)),
+        cmap=ListedColormap(PHASES),
+        vmin=-0.5,
+        vmax=2.5,
+        shading="nearest",
+    )
     for colour, name in zip(PHASES, names):
         ax.plot([], [], "s", color=colour, markersize=10, label=name)
     ax.plot(fine, boundary, color="black", linewidth=2, label="closed form: boundary of the pair")
