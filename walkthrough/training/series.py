@@ -26,7 +26,7 @@ from walkthrough.two_layers.forming import SEEDS, measured
 
 EVERY = 50  # steps between two looks
 RUNS = [("two-layer", SEEDS[0]), ("one-layer", SEEDS[0]), *(("two-layer", seed) for seed in SEEDS[1:])]
-KEPT = {"two-layer": 24, "one-layer": 5}  # checkpoints of the first seed
+KEPT = 24  # checkpoints of the first seed; the control is kept `around` the transition of the two layers
 ROWS = 256  # held-out windows, evenly spaced in the package that is held out
 EARLIEST = 100  # steps: what happens before counts little in the choice of checkpoints
 
@@ -54,20 +54,37 @@ def whom_to_keep(curves: dict[str, Tensor], count: int) -> list[int]:
     return spread(torch.stack([steps, -curves["text_loss"], *heads], 1), count)
 
 
+def around(curves: dict[str, Tensor], looks: list[int]) -> list[int]:
+    """Of the looks that are kept: the first, the last, and three that stand about the forming of the head.
+
+    The last one at which the best prefix-matching score has not a tenth of what it has at the end, the first one from
+    which on it has half, and the first one from which on it has nine tenths.
+    """
+    best = curves["prefix_matching"].flatten(1).max(1).values[looks]
+    way = (best / best[-1]).tolist()
+    later = [max(i for i, x in enumerate(way) if x < share) + 1 for share in (0.5, 0.9)]
+    first_above = next(i for i, x in enumerate(way) if x >= 0.1)
+    return sorted({looks[i] for i in (0, first_above - 1, *later, len(looks) - 1)})
+
+
 def record(recipe: Recipe, text: Text, rows: Int[Tensor, "window pos"]) -> Iterator[tuple[dict, dict]]:
     """At every look, the weights as they would ship, in float16, and what is `measured` of those."""
     run = LiveRun(recipe, text)
-    network = NETWORKS[recipe.network](models.config(**recipe.shape))
-    shipped = models.bridge(network)
     while True:
         weights = {key: p.detach().half() for key, p in run.model.named_parameters() if p.requires_grad}
-        network.load_state_dict({key: t.float() for key, t in weights.items()}, strict=False)
-        found = measured(shipped, rows)
-        yield weights, found | {"step": torch.tensor(float(run.step)), "tokens": torch.tensor(float(run.tokens))}
+        yield weights, look_at(weights, recipe, run.step, rows)
         if run.finished:
             return
         for _ in range(min(EVERY, recipe.steps - run.step)):
             run.advance()
+
+
+def look_at(weights: dict[str, Tensor], recipe: Recipe, step: int, rows: Int[Tensor, "window pos"]) -> dict[str, Tensor]:
+    """What is `measured` of some weights, and when."""
+    network = NETWORKS[recipe.network](models.config(**recipe.shape))  # a bridge's own names are others: load before
+    network.load_state_dict({key: t.float() for key, t in weights.items()}, strict=False)
+    tokens = torch.tensor(float(step * recipe.batch * recipe.n_ctx))
+    return measured(models.bridge(network), rows) | {"step": torch.tensor(float(step)), "tokens": tokens}
 
 
 def packed(curves: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -78,7 +95,7 @@ def packed(curves: dict[str, Tensor]) -> dict[str, Tensor]:
 def run_of(name: str, seed: int, recipe: Recipe, text: Text, rows: Tensor, folder: Path) -> dict[str, Tensor]:
     """The curves of one run, and its weights at every look, `at.LOOK.NAME`: trained, or read if the folder has it.
 
-    Half of the rows are measured at each look. Raises ValueError if the folder has a run of another recipe or text.
+    Every fourth of the rows is measured at each look. Raises ValueError if the folder has a run of another recipe or text.
     """
     file = folder / f"run-{name}-{seed}.safetensors"
     own = dataclasses.replace(recipe, n_layers=2 if name == "two-layer" else 1, seed=seed)
@@ -86,7 +103,7 @@ def run_of(name: str, seed: int, recipe: Recipe, text: Text, rows: Tensor, folde
     identity = torch.tensor(list(hashlib.sha256(identity.encode()).digest()), dtype=torch.uint8)
     if not file.exists():
         start = time.perf_counter()
-        weights, looks = zip(*record(own, text, rows[::2].long()))
+        weights, looks = zip(*record(own, text, rows[::4].long()))
         kept = {f"at.{look}.{key}": t for look, each in enumerate(weights) for key, t in each.items()}
         curves = {key: torch.stack([look[key] for look in looks]) for key in looks[0]}
         file.write_bytes(save(kept | curves | {"identity": identity}))
@@ -114,7 +131,10 @@ def write(folder: Path, recipe: Recipe = LIVE) -> None:
         files["curves.safetensors"] |= {f"{name}.{seed}.{key}": t for key, t in packed(along).items()}
         final[f"{name}, seed {seed}"] = {key: round(t[-1].item(), 4) for key, t in along.items() if t.ndim == 1}
         if seed == SEEDS[0]:
-            looks = whom_to_keep(along, min(KEPT[name], len(along["step"])))
+            if name == "two-layer":
+                two_layers, looks = along, whom_to_keep(along, min(KEPT, len(along["step"])))
+            else:
+                looks = around(two_layers, looks)
             steps[name] = [int(along["step"][look]) for look in looks]
             files[f"{name}.safetensors"] = {
                 f"{step}.{key.removeprefix(f'at.{look}.')}": t

@@ -17,8 +17,7 @@ from walkthrough import behaviour, circuits, models
 from walkthrough.training.variants import NETWORKS
 from walkthrough.two_layers.composition import composition_scores, k_composed_circuit
 from walkthrough.two_layers.in_context import completes_pair
-from walkthrough.two_layers.induction import late_minus_early, losses, match_gain
-from walkthrough.two_layers.matching import two_token_circuit
+from walkthrough.two_layers.induction import late_minus_early, losses
 
 FOLDER = models.WEIGHTS / "forming"
 NAMES = ("two-layer", "one-layer")
@@ -122,16 +121,51 @@ def measured(model, rows: Int[Tensor, "window pos"]) -> dict[str, Tensor]:
 
 
 def between(model) -> dict[str, Tensor]:
-    """What the weights alone say of each pair of a head of layer 0 (write) and one of layer 1 (read)."""
+    """What the weights alone say of each pair of a head of layer 0 (write) and one of layer 1 (read).
+
+    "K_gain" is the match gain of the term in which the query reads the token itself and the key what `write` wrote;
+    "own_gain", [own write read], that in which the query reads what head `own` of layer 0 wrote of its own token.
+    """
     heads = range(model.cfg.n_heads)
     K_terms = [[k_composed_circuit(model, (0, write), (1, read)) for read in heads] for write in heads]
+    wrote = model.W_E @ model.W_V[0] @ model.W_O[0]  # [head d_vocab d_model]
+    queries = torch.cat([model.W_E[None], wrote])
+    W_QK = model.W_Q[1] @ model.W_K[1].mT / model.cfg.d_head**0.5
+    centred = wrote - wrote.mean(1, keepdim=True)  # then the mean of the whole table drops out
+    like = torch.einsum("qti,ktj->qkij", queries, centred) / model.cfg.d_vocab
+    gains = torch.einsum("qkij,rij->qkr", like, W_QK)
     return {
         "K_composition": composition_scores(model, "K"),
         "Q_composition": composition_scores(model, "Q"),
         "K_positivity": torch.stack([torch.stack([circuits.eigenvalue_positivity(t) for t in row]) for row in K_terms]),
-        "K_gain": torch.tensor([[match_gain(term) for term in row] for row in K_terms]),
-        "own_gain": torch.tensor([
-            [[match_gain(two_token_circuit(model, (0, own), (0, write), (1, read))) for read in heads] for write in heads]
-            for own in heads
-        ]),
-    }  # fmt: skip
+        "K_gain": gains[0],
+        "own_gain": gains[1:],
+    }
+
+
+def winners(curves: dict[str, Tensor]) -> tuple[int, int]:
+    """Of layer 0, the head that at the end has the highest previous-token score; of layer 1, the one that matches best."""
+    previous, prefix = curves["previous_token"][-1, 0], curves["prefix_matching"][-1, 1]
+    return int(previous.argmax()), int(prefix.argmax())
+
+
+def parts(curves: dict[str, Tensor]) -> dict[str, Float[Tensor, " time"]]:
+    """What an induction head is made of, and what it does, along a run: one curve each, of the `winners`.
+
+    The own-token head is the head of layer 0 that at the end pays itself most. The match gain is that of the query as
+    it is: of the token, and of what each head of layer 0 wrote of it, weighted by the attention it pays to itself.
+    """
+    note, match = winners(curves)
+    own = curves["own_token"][:, 0]
+    direct, through_own = curves["K_gain"][:, note, match], (own * curves["own_gain"][:, :, note, match]).sum(1)
+    return {
+        "copying: positivity": curves["copying"][:, 1, match],
+        "own-token head": own[:, own[-1].argmax()],
+        "previous-token head": curves["previous_token"][:, 0, note],
+        "match: positivity": curves["K_positivity"][:, note, match],
+        "match: composition score": curves["K_composition"][:, note, match],
+        "match: gain": direct + through_own,
+        "copying: own logit": curves["own_logit"][:, 1, match],
+        "prefix matching": curves["prefix_matching"][:, 1, match],
+        "second copy": curves["first_copy_loss"] - curves["second_copy_loss"],
+    }
