@@ -32,9 +32,12 @@ def phases(
     names: Sequence[str], *, ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
     """What training found at each density (up) and importance (across), both on logarithmic axes, and a line from a formula."""
+    across, up = np.asarray(importances), np.asarray(densities)
     ax = ax or plt.subplots(figsize=(6.5, 4), layout="constrained")[1]
     ax.pcolormesh(
-        *map(np.asarray, (importances, densities, found)),
+        across,
+        up,
+        np.asarray(found),
         cmap=ListedColormap(PHASES),
         vmin=-0.5,
         vmax=2.5,
@@ -42,8 +45,10 @@ def phases(
     )
     for colour, name in zip(PHASES, names):
         ax.plot([], [], "s", color=colour, markersize=10, label=name)
-    ax.plot(fine, boundary, color="black", linewidth=2, label="closed form: boundary of the pair")
-    limits = {"xlim": (importances.min(), importances.max()), "ylim": (densities.min(), densities.max())}
+    ax.plot(
+        np.asarray(fine), np.asarray(boundary), color="black", linewidth=2, label="closed form: boundary of the pair"
+    )
+    limits = {"xlim": (across.min(), across.max()), "ylim": (up.min(), up.max())}
     ax.set(xscale="log", yscale="log", xlabel="importance of feature 1 (of feature 0: 1)", ylabel="density", **limits)
     ax.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=2)
     return ax
