@@ -1,4 +1,4 @@
-"""The networks of `walkthrough.training.causes`: the variants, and three that take more away."""
+"""The networks of `walkthrough.training.causes`: the variants, and some that differ in less."""
 
 import torch
 from torch import Tensor
@@ -23,12 +23,20 @@ class RotaryConstantModel(RotaryModel):
         return RotaryWithConstant(cfg, self.pos.weight)
 
 
-class NoPositions(PaperModel):
-    """No positions in any layer."""
+class RotaryFirstModel(RotaryModel):
+    """Rotary positions in layer 0 alone."""
 
     def attention(self, cfg, layer: int) -> PositionsInQK:
         """The heads of a layer."""
-        return WithoutPositions(cfg, self.pos.weight)
+        return (Rotary if layer == 0 else WithoutPositions)(cfg, self.pos.weight)
+
+
+class RotaryConstantFirstModel(RotaryModel):
+    """Rotary positions with a constant in layer 0, and nothing of position above."""
+
+    def attention(self, cfg, layer: int) -> PositionsInQK:
+        """The heads of a layer."""
+        return (RotaryWithConstant if layer == 0 else WithoutPositions)(cfg, self.pos.weight)
 
 
 class SmearedAlone(PaperModel):
@@ -40,5 +48,6 @@ class SmearedAlone(PaperModel):
 
 
 ALL_NETWORKS = NETWORKS | {
-    "rotary and a constant": RotaryConstantModel, "no positions": NoPositions, "smeared keys alone": SmearedAlone,
+    "rotary and a constant": RotaryConstantModel, "rotary, first layer": RotaryFirstModel,
+    "rotary and a constant, first layer": RotaryConstantFirstModel, "smeared keys alone": SmearedAlone,
 }  # fmt: skip
