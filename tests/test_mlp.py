@@ -110,3 +110,9 @@ def test_a_neuron_that_was_made_readable_passes_and_a_blind_one_does_not():
     says = mlp.passed(mlp.hits(following, where, lists.write), 0.1)
     assert fires.tolist() == [True, False]
     assert says.tolist() == [True, False]
+
+
+def test_a_linear_fit_finds_a_matrix_and_a_constant():
+    read, matrix, constant = torch.randn(50, 4), torch.randn(4, 4), torch.randn(4)
+    found = mlp.linear_fit(read, read @ matrix + constant)
+    torch.testing.assert_close(found, (matrix, constant), rtol=1e-4, atol=1e-4)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -62,7 +63,7 @@ def kurtosis(x: Float[Tensor, "*batch coordinate"]) -> Float[Tensor, "*batch"]:
 def in_out_cosine(
     W_in: Float[Tensor, "d_model neuron"], W_out: Float[Tensor, "neuron d_model"]
 ) -> Float[Tensor, " neuron"]:
-    """Cosine between what each neuron reads and what it writes; below zero, it erases what it reads.
+    """Cosine between what each neuron reads and what it writes; below zero, it erases.
 
     Elhage et al. 2021 ("Residual Stream Bandwidth") suggest that such neurons manage memory.
     """
@@ -112,3 +113,12 @@ def passed(
     own = shares.diagonal()
     others = (shares.sum(1) - own) / (len(shares) - 1)
     return (own >= least) & (own >= times * others)
+
+
+def linear_fit(
+    read: Float[Tensor, "place d_model"], written: Float[Tensor, "place d_model"]
+) -> tuple[Float[Tensor, "d_model d_model"], Float[Tensor, " d_model"]]:
+    """The matrix and the constant that come nearest to what an MLP writes, in squared error: a matrix in its place."""
+    with_one = torch.cat([read, torch.ones_like(read[:, :1])], dim=1)
+    solved = torch.linalg.lstsq(with_one, written).solution
+    return solved[:-1], solved[-1]

@@ -25,7 +25,7 @@ def histograms(
     if log:
         ax.set_xscale("log")
     ax.set(xlabel=x, ylabel=y)
-    ax.legend(fontsize=9)
+    ax.legend(fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
     return ax
 
 
