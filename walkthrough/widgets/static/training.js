@@ -64,7 +64,7 @@ function draw(body, data, { click, alive }) {
   const whose = make("select", { class: "wt-whose", onchange: () => { head = whose.value; paint(); } },
     make("option", { value: "" }, "the head that matches best"), ...names.map((name) => make("option", { value: name }, `head ${name}`)));
   const chart = (title, kind, right) => {
-    const holder = make("div", { onpointermove: hover((event) => point(event, holder, right)), onclick: (event) => point(event, holder, right) });
+    const holder = make("div", { onpointermove: (event) => { if (!byKeys) point(event, holder, right); }, onclick: (event) => point(event, holder, right) });
     return { holder, right, box: make("div", { class: "wt-chart", "data-chart": kind }, make("h4", {}, title), holder) };
   };
   const charts = {
@@ -99,8 +99,9 @@ function draw(body, data, { click, alive }) {
   const index = () => Math.max(0, chosen == null ? now.tokens.length - 1 : Math.min(chosen, now.tokens.length - 1));
   const best = (i) => now.prefix_matching[i].reduce((found, score, j, all) => (score > all[found] ? j : found), 0);
   function choose(i) {
+    const before = chosen;
     chosen = i >= now.tokens.length - 1 ? null : i;
-    paint();
+    if (chosen !== before) paint();
   }
   /** The measurement nearest to the pointer. */
   function point(event, holder, margin) {
