@@ -44,7 +44,7 @@ PACKAGE = {
     "15.2": offsets.sum_over_offsets,
     "15.3": tuning.edge_direction,
     "15.5": kinds.top_counts,
-    "15.4": tuning.circle_share,
+    "15.4": tuning.plane_share,
 }
 
 

@@ -118,7 +118,7 @@ def test_training_makes_bend_units_and_does_not_make_edges(net):
 def test_a_circle_fills_a_plane_is_read_exactly_and_runs_round_as_often_as_it_is_turned():
     circle = torch.stack([ANGLES.cos(), ANGLES.sin()], -1)
     vectors = circle @ noise(2, 9) + noise(9, seed=4)
-    assert tuning.circle_share(vectors).item() == pytest.approx(1, abs=1e-5)
+    assert tuning.plane_share(vectors).item() == pytest.approx(1, abs=1e-5)
     assert tuning.reading_error(vectors.T, 1.3 * vectors.T, ANGLES) < 30
     assert tuning.reading_error(vectors.T, vectors.T, ANGLES) < 1
     twice = torch.stack([(2 * ANGLES).cos(), (2 * ANGLES).sin()], -1)
@@ -146,7 +146,6 @@ def test_units_of_noise_have_no_category_and_planted_ones_have_theirs():
 def test_tokens_are_sorted_by_kind_and_first_letter():
     texts = [" for", "\n    ", "12", "):", "ABC_D", " Path", " value", "ment", "3x"]
     assert kinds.token_kinds(texts).tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8]
-    assert kinds.first_letters(texts).tolist() == [6, 0, 0, 0, 1, 16, 22, 13, 0]
     assert kinds.shapes("OAB").tolist() == [0, 1, 2]
     assert set(kinds.ROUND + kinds.STRAIGHT) <= set(vision.LETTERS)
 
@@ -157,8 +156,34 @@ def test_heads_say_as_much_as_their_row_of_the_whole_table_is_long():
     for head in range(model.cfg.n_heads):
         circuit = circuits.centred(circuits.ov_circuit(model, 0, head))
         table = (circuit.A @ circuit.B)[tokens]
-        torch.testing.assert_close(said["heads"][head], table.norm(dim=-1), rtol=1e-3, atol=1e-5)
-    assert len(said["directions"]) == len(said["random directions"]) == 8 * model.cfg.n_heads
+        torch.testing.assert_close(said[head], table.norm(dim=-1), rtol=1e-3, atol=1e-5)
+
+
+def test_groups_keep_their_proportions_and_none_is_empty():
+    dealt = kinds.in_groups(torch.tensor([1, 900, 99, 1000]), 20, torch.Generator().manual_seed(0))
+    assert dealt.bincount().tolist() == [1, 9, 1, 9]
+
+
+def test_median_thresholds_leave_units_about_half_of_the_stimuli_and_the_net_as_it_was(net):
+    bias, arcs = net.conv2.bias.clone(), tuning.arcs(ANGLES, 6)
+    changed = tuning.with_median_thresholds(net, arcs)
+    assert torch.equal(net.conv2.bias, bias)
+    assert (tuning.responses(changed, arcs, 1) > 1e-6).sum(-1).float().mean().item() == pytest.approx(12, abs=2)
+
+
+def test_swapped_weights_are_refused(tmp_path, monkeypatch):
+    (tmp_path / "letters.safetensors").write_bytes(b"something else")
+    monkeypatch.setattr(vision, "WEIGHTS", tmp_path)
+    with pytest.raises(ValueError, match="SHA-256"):
+        vision.load(0)
+
+
+def test_the_command_writes_all_networks_under_the_names_that_load_reads(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(vision, "accuracy", lambda net: 0.5)
+    vision.main([str(tmp_path), "--steps", "1"])
+    monkeypatch.setattr(vision, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(vision, "SHA256", capsys.readouterr().out.split()[-1])
+    assert {type(vision.load(seed)) for seed in vision.SEEDS} == {vision.LetterReader}
 
 
 def test_figures_show_what_they_are_given():

@@ -58,32 +58,24 @@ def token_kinds(texts: Sequence[str]) -> Int[Tensor, " token"]:
     return torch.tensor(kinds)
 
 
-def first_letters(texts: Sequence[str]) -> Int[Tensor, " token"]:
-    """The first letter of each token, without regard to case, as 1 to 26; 0 for tokens that begin otherwise."""
-    firsts = [text.strip().lower()[:1] for text in texts]
-    return torch.tensor([ord(first) - 96 if "a" <= first <= "z" else 0 for first in firsts])
-
-
 def shapes(letters: str) -> Int[Tensor, " letter"]:
     """Whether each letter is made of curves only (0), of straight strokes only (1), or of both (2)."""
     return torch.tensor([0 if x in ROUND else 1 if x in STRAIGHT else 2 for x in letters])
 
 
-def said_by_heads(model, tokens: Int[Tensor, " token"], seed: int = 0) -> dict[str, Float[Tensor, "unit token"]]:
-    """How strongly tokens drive the heads of layer 0: three kinds of units, as rows over the tokens.
+def in_groups(sizes: Int[Tensor, " group"], n: int, generator: torch.Generator) -> Int[Tensor, " n"]:
+    """n things dealt at random into groups, in proportion to `sizes` but at least one to each: the group of each thing."""
+    quota = (sizes / sizes.sum() * n).round().clamp_min(1).long()
+    while quota.sum() != n:
+        quota[quota.argmax()] += 1 if quota.sum() < n else -1
+    return torch.repeat_interleave(torch.arange(len(sizes)), quota)[torch.randperm(n, generator=generator)]
 
-    "heads": the length of a token's row in the head's centred OV circuit, a unit for each head. "directions": along the
-    four largest singular directions of that circuit, both ways. "random directions": along four random ones in the same
-    space, all directions of it made equally strong.
-    """
-    found: dict[str, list[Tensor]] = {"heads": [], "directions": [], "random directions": []}
-    generator = torch.Generator().manual_seed(seed)
+
+def said_by_heads(model, tokens: Int[Tensor, " token"]) -> Float[Tensor, "head token"]:
+    """How strongly tokens drive the heads of layer 0: the length of a token's row in each head's centred OV table."""
+    lengths = []
     for head in range(model.cfg.n_heads):
         circuit = centred(ov_circuit(model, 0, head))
         rows = circuit.A[tokens] @ torch.linalg.qr(circuit.B.T).R.T  # same lengths and angles as the table's rows
-        along = torch.linalg.svd(rows, full_matrices=False).U
-        mixed = along @ torch.randn(along.shape[1], 4, generator=generator).to(along)
-        found["heads"].append(rows.norm(dim=-1)[None])
-        found["directions"].append(torch.cat([along[:, :4], -along[:, :4]], 1).T)
-        found["random directions"].append(torch.cat([mixed, -mixed], 1).T)
-    return {name: torch.cat(parts).detach() for name, parts in found.items()}
+        lengths.append(rows.norm(dim=-1))
+    return torch.stack(lengths).detach()

@@ -1,5 +1,6 @@
 """Stimuli that are turned step by step, and what can be said of a unit's answers to them."""
 
+import copy
 import math
 
 import torch
@@ -47,9 +48,25 @@ def arcs(angles: Float[Tensor, " angle"], radius: float | int, stroke: float = 2
 def responses(net: LetterReader, stimuli: Float[Tensor, "angle 1 y x"], layer: int) -> Float[Tensor, "unit angle"]:
     """Each unit's largest answer near the middle of each stimulus, in layer 0 or 1; the picture's border is left out."""
     with torch.no_grad():
-        said = net.layers(stimuli)[layer]
+        return _largest_in_the_middle(net.layers(stimuli)[layer]).T
+
+
+def _largest_in_the_middle(said: Float[Tensor, "picture unit y x"]) -> Float[Tensor, "picture unit"]:
+    """Each unit's largest value where a quarter of the picture is left out on each side."""
     margin = said.shape[-1] // 4
-    return said[..., margin:-margin, margin:-margin].amax((2, 3)).T
+    return said[..., margin:-margin, margin:-margin].amax((2, 3))
+
+
+def with_median_thresholds(net: LetterReader, stimuli: Float[Tensor, "angle 1 y x"]) -> LetterReader:
+    """A copy whose second-layer units answer to at most half of these stimuli: a control for what biases alone do.
+
+    Each unit's bias is lowered by the median of its largest values before ReLU near the middle of the stimuli.
+    """
+    changed = copy.deepcopy(net)
+    with torch.no_grad():
+        before_relu = changed.conv2(changed.pool(changed.layers(stimuli)[0]))
+        changed.conv2.bias -= _largest_in_the_middle(before_relu).quantile(0.5, dim=0)
+    return changed
 
 
 def selectivity(tuning: Float[Tensor, "unit angle"], period: int = 1) -> Float[Tensor, " unit"]:
@@ -77,7 +94,7 @@ def edge_direction(filters: Float[Tensor, "unit y x"]) -> Float[Tensor, " unit"]
     return torch.atan2(down, right)
 
 
-def circle_share(vectors: Float[Tensor, "angle unit"]) -> Float[Tensor, ""]:
+def plane_share(vectors: Float[Tensor, "angle unit"]) -> Float[Tensor, ""]:
     """The share of the vectors' variance in the best plane: 1 if all of them lie in it."""
     sizes = torch.linalg.svdvals(vectors - vectors.mean(0)).square()
     return sizes[:2].sum() / sizes.sum()
@@ -118,22 +135,25 @@ def bend_units(net: LetterReader, angles: Float[Tensor, " angle"]) -> list[int]:
 
 
 def reading_error(
-    learnt: Float[Tensor, "unit angle"], new: Float[Tensor, "unit angle"], angles: Float[Tensor, " angle"]
+    learnt: Float[Tensor, "unit angle"],
+    new: Float[Tensor, "unit angle"],
+    angles: Float[Tensor, " angle"],
+    ridge: float = 1e-3,
 ) -> float:
     """How many degrees a linear reading of the angle is wrong on new stimuli, on average; by chance 90.
 
-    The reading maps a vector of answers to a point near (cos, sin) of the angle, by least squares with a little ridge; it
-    is learnt on the answers `learnt`.
+    The reading maps a vector of answers to a point near (cos, sin) of the angle, by least squares with a little ridge (a
+    share of the answers' mean squared length); it is learnt on the answers `learnt`.
     """
     target = torch.stack([angles.cos(), angles.sin()], -1).double()
     first, second = (torch.cat([x.T, torch.ones(x.shape[1], 1)], 1).double() for x in (learnt, new))
-    ridge = 1e-3 * first.square().sum() / len(first) * torch.eye(first.shape[1], dtype=torch.float64)
-    point = second @ torch.linalg.solve(first.T @ first + ridge, first.T @ target)
+    penalty = ridge * first.square().sum() / len(first) * torch.eye(first.shape[1], dtype=torch.float64)
+    point = second @ torch.linalg.solve(first.T @ first + penalty, first.T @ target)
     return degrees_apart(torch.atan2(point[:, 1], point[:, 0]), angles.double()).mean().item()
 
 
 def turns(points: Float[Tensor, "angle 2"]) -> int:
-    """How often a closed path of points runs round the origin; its direction does not count."""
+    """How often a closed path of points runs round the origin, which is their mean if they are centred; its direction does not count."""
     at = torch.atan2(points[:, 1], points[:, 0])
     steps = (at.roll(-1) - at + math.pi) % (2 * math.pi) - math.pi
     return abs(round(steps.sum().item() / (2 * math.pi)))

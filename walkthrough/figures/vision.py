@@ -84,7 +84,7 @@ def offset_maps(maps: Float[Tensor, "panel y x"], titles: Sequence[str], *, labe
 
 
 def loops(panels: Mapping[str, Float[Tensor, "angle 2"]]) -> list[Axes]:
-    """Side by side, the path of a point in a plane as a stimulus is turned once; the colour is the angle."""
+    """Side by side, the path of a point in a plane as a stimulus is turned once; the colour is the angle, a cross the origin."""
     fig, axes = plt.subplots(1, len(panels), figsize=(2.7 * len(panels) + 1, 3), layout="constrained", squeeze=False)
     for ax, (title, points) in zip(axes.flat, panels.items()):
         closed = np.concatenate([np.asarray(points), np.asarray(points[:1])])
@@ -92,6 +92,7 @@ def loops(panels: Mapping[str, Float[Tensor, "angle 2"]]) -> list[Axes]:
         degrees = 360 * np.arange(len(points)) / len(points)
         dots = ax.scatter(*np.asarray(points).T, c=degrees, cmap="twilight", vmin=0, vmax=360, s=40, zorder=2)
         dots.set_edgecolor("dimgrey")
+        ax.plot(0, 0, "+", color="black", markersize=10)
         ax.set(aspect="equal", xlabel="first direction")
         ax.set_title(title, fontsize=10)
     axes[0, 0].set_ylabel("second direction")
