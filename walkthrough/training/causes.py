@@ -32,8 +32,6 @@ RUNS: dict[str, tuple[str, int, str]] = {
     "one layer, smeared keys": ("smeared keys alone", 1, "code"),
     "two layers": ("first-layer positions", 2, "code"),
     "rotary positions": ("rotary positions", 2, "code"),
-    "learned positions": ("learned positions", 2, "code"),
-    "rotary and a constant": ("rotary and a constant", 2, "code"),
     "fixed copies": ("first-layer positions", 2, "fixed"),
     "varied copies": ("first-layer positions", 2, "varied"),
     "fixed copies, rotary positions": ("rotary positions", 2, "fixed"),
@@ -41,7 +39,8 @@ RUNS: dict[str, tuple[str, int, str]] = {
     "fixed copies, smeared keys": ("smeared keys alone", 2, "fixed"),
     "varied copies, rotary positions": ("rotary positions", 2, "varied"),
     "varied copies, rotary and a constant": ("rotary and a constant", 2, "varied"),
-    "varied copies, first layer only": ("rotary and a constant, first layer", 2, "varied"),
+    "varied copies, rotary in layer 0": ("rotary, first layer", 2, "varied"),
+    "varied copies, rotary and a constant in layer 0": ("rotary and a constant, first layer", 2, "varied"),
     "varied copies, learned positions": ("learned positions", 2, "varied"),
 }
 
