@@ -47,13 +47,19 @@ def test_checkpoints_are_those_of_the_card_from_untrained_to_the_end(name, card)
     torch.testing.assert_close(made[0].W_E, first.tok_embed.weight, atol=1e-3, rtol=1e-3)
 
 
-def test_steps_were_chosen_by_the_rule_that_the_command_states(card):
-    for name, steps in card["steps"].items():
-        curves = forming.curves(0, name)
-        looks = series.whom_to_keep(curves, len(steps))
-        chosen = curves["step"][looks].int().tolist()
-        near = sum(abs(a - b) <= card["every"] for a, b in zip(chosen, steps))
-        assert near >= len(steps) - 2  # curves ship with three digits, so that a tie may fall the other way
+def test_steps_were_chosen_by_the_rules_that_the_command_states(card):
+    curves, (two, one) = forming.curves(0), card["steps"].values()
+    looks = series.whom_to_keep(curves, len(two))
+    chosen = curves["step"][looks].int().tolist()
+    assert sum(abs(a - b) <= card["every"] for a, b in zip(chosen, two)) >= 22  # curves ship with three digits
+    kept = [curves["step"].int().tolist().index(step) for step in two]
+    assert curves["step"][series.around(curves, kept)].int().tolist() == one
+    best = curves["prefix_matching"].flatten(1).max(1).values
+    way = dict(zip(curves["step"].int().tolist(), (best / best[-1]).tolist()))
+    before, half, after = one[1:4]
+    assert way[before] < 0.1 < way[two[two.index(before) + 1]]
+    assert way[two[two.index(half) - 1]] < 0.5 < way[half]
+    assert way[two[two.index(after) - 1]] < 0.9 < way[after]
 
 
 @pytest.mark.parametrize("count", [2, 5, 12])
@@ -108,7 +114,7 @@ def test_scores_of_the_last_checkpoint_by_a_second_road():
 def test_the_head_forms_in_two_layers_from_every_seed_and_not_in_one(card):
     for seed in forming.SEEDS:
         curves = forming.curves(seed)
-        assert curves["prefix_matching"][-1].max() > 0.5
+        assert curves["prefix_matching"][-1].max() > 0.4  # the line of notebook 11
         assert curves["previous_token"][-1, 0].max() > 0.9
         assert curves["prefix_matching"][0].max() < 0.05
     assert forming.curves(0, "one-layer")["prefix_matching"].max() < 0.1
@@ -143,10 +149,10 @@ def test_a_damaged_or_missing_file_gets_one_sentence(copied):
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    with pytest.raises(ValueError, match="two-layer.safetensors of the series is not the one that its card describes"):
+    with pytest.raises(ValueError, match=r"two-layer\.safetensors of the series is not the one that its card describes"):
         forming.load(0, folder=copied)
     file.unlink()
-    with pytest.raises(ValueError, match="two-layer.safetensors of the series is missing"):
+    with pytest.raises(ValueError, match=r"two-layer\.safetensors of the series is missing"):
         forming.load(0, folder=copied)
     assert forming.held_out(copied).shape == (256, 129)
     (copied / "card.json").unlink()
@@ -174,7 +180,7 @@ def test_the_command_writes_what_the_loader_reads_goes_on_where_it_stopped_and_o
     series.write(tmp_path / "a", little)
     card = json.loads((tmp_path / "a" / "card.json").read_text(encoding="utf-8"))
     assert card["steps"]["one-layer"] == sorted(set(card["steps"]["one-layer"]))
-    assert len(forming.checkpoints("one-layer", tmp_path / "a")) == 5
+    assert 2 <= len(forming.checkpoints("one-layer", tmp_path / "a")) <= 5
     assert len(forming.curves(2, folder=tmp_path / "a")["text_loss"]) == 9
     assert not list((tmp_path / "a").glob("run-*"))
     with pytest.raises(FileExistsError, match="there is a series"):

@@ -62,9 +62,9 @@ def around(curves: dict[str, Tensor], looks: list[int]) -> list[int]:
     """
     best = curves["prefix_matching"].flatten(1).max(1).values[looks]
     way = (best / best[-1]).tolist()
-    later = [max(i for i, x in enumerate(way) if x < share) + 1 for share in (0.5, 0.9)]
-    first_above = next(i for i, x in enumerate(way) if x >= 0.1)
-    return sorted({looks[i] for i in (0, first_above - 1, *later, len(looks) - 1)})
+    from_then_on = [max((i for i, x in enumerate(way) if x < share), default=-1) + 1 for share in (0.5, 0.9)]
+    above = next((i for i, x in enumerate(way) if x >= 0.1), 1)
+    return sorted({looks[i] for i in (0, max(0, above - 1), *from_then_on, len(looks) - 1)})
 
 
 def record(recipe: Recipe, text: Text, rows: Int[Tensor, "window pos"]) -> Iterator[tuple[dict, dict]]:
@@ -79,7 +79,9 @@ def record(recipe: Recipe, text: Text, rows: Int[Tensor, "window pos"]) -> Itera
             run.advance()
 
 
-def look_at(weights: dict[str, Tensor], recipe: Recipe, step: int, rows: Int[Tensor, "window pos"]) -> dict[str, Tensor]:
+def look_at(
+    weights: dict[str, Tensor], recipe: Recipe, step: int, rows: Int[Tensor, "window pos"]
+) -> dict[str, Tensor]:
     """What is `measured` of some weights, and when."""
     network = NETWORKS[recipe.network](models.config(**recipe.shape))  # a bridge's own names are others: load before
     network.load_state_dict({key: t.float() for key, t in weights.items()}, strict=False)
