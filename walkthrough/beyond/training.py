@@ -55,7 +55,7 @@ def final_stream(model: nn.Module, tokens: Int[Tensor, "batch pos"]) -> Float[Te
     return model.ln_out(resid)
 
 
-def loss_of(model: nn.Module, rows: Int[Tensor, "batch pos_and_one"]) -> Float[Tensor, ""]:
+def loss_on(model: nn.Module, rows: Int[Tensor, "batch pos_and_one"]) -> Float[Tensor, ""]:
     """Mean cross-entropy of each next token, in nats."""
     resid, following = final_stream(model, rows[:, :-1]).flatten(0, 1), rows[:, 1:].flatten()
     if CHUNKED is None:
@@ -80,7 +80,7 @@ def train(name: str, recipe: Recipe, folder: Path) -> nn.Module:
         for kind, peak in (("adam", recipe.adam_lr), ("muon", recipe.muon_lr)):
             opts[kind].param_groups[0]["lr"] = peak * recipe.lr_factor(step)
         chosen = np.sort(batch_rows(len(rows), recipe, step))
-        loss = loss_of(model, torch.from_numpy(rows[chosen].astype(np.int64)))
+        loss = loss_on(model, torch.from_numpy(rows[chosen].astype(np.int64)))
         model.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -21,7 +21,7 @@ def runs() -> list[Case]:
     return cases
 
 
-def loss_of(logits: Tensor, following: Tensor) -> Tensor:
+def loss_after(logits: Tensor, following: Tensor) -> Tensor:
     """Mean cross-entropy of the tokens that follow."""
     return F.cross_entropy(logits.flatten(0, 1), following.flatten())
 
@@ -31,7 +31,7 @@ def learnt(case: Case, *, loss=None, zero=True, step=True, look="before") -> Ten
     model, optimiser, batches = case
     weights = [p.detach().clone() for p in model.parameters()]
     state = {key: value for key, value in optimiser.state_dict().items()}
-    loss = loss or (lambda model, rows: loss_of(model(rows[:, :-1]), rows[:, 1:]))
+    loss = loss or (lambda model, rows: loss_after(model(rows[:, :-1]), rows[:, 1:]))
     losses = []
     for rows in batches:
         if zero:
@@ -63,13 +63,13 @@ LEARNING_MISTAKES = {
     "that is each batch's loss after the step on it: store the loss with which the step was taken":
         lambda *case: learnt(case, look="after"),
     "each token is asked to predict itself: the logits at a position are for the token after it":
-        lambda *case: learnt(case, loss=lambda model, rows: loss_of(model(rows[:, :-1]), rows[:, :-1])),
+        lambda *case: learnt(case, loss=lambda model, rows: loss_after(model(rows[:, :-1]), rows[:, :-1])),
     "each token is asked to predict itself, the last one too: cut the last column off for the model, and the first off the targets":
-        lambda *case: learnt(case, loss=lambda model, rows: loss_of(model(rows), rows)),
+        lambda *case: learnt(case, loss=lambda model, rows: loss_after(model(rows), rows)),
     "each token is asked to predict the one before it: swap inputs and targets":
-        lambda *case: learnt(case, loss=lambda model, rows: loss_of(model(rows[:, 1:]), rows[:, :-1])),
+        lambda *case: learnt(case, loss=lambda model, rows: loss_after(model(rows[:, 1:]), rows[:, :-1])),
     "the loss is summed over positions, where their mean was asked: the steps become larger as well":
-        lambda *case: learnt(case, loss=lambda model, rows: rows[:, 1:].numel() * loss_of(model(rows[:, :-1]), rows[:, 1:])),
+        lambda *case: learnt(case, loss=lambda model, rows: rows[:, 1:].numel() * loss_after(model(rows[:, :-1]), rows[:, 1:])),
     "that is the mean over batches: one loss for each batch is asked for":
         lambda *case: learnt(case).mean(),
 }  # fmt: skip

@@ -4,7 +4,7 @@ import math
 
 from matplotlib.axes import Axes
 
-from walkthrough.figures.diagrams import grammar as pen
+import walkthrough.figures.diagrams.grammar as pen
 from walkthrough.figures.diagrams.grammar import CHOSEN, PLAIN, QUIET
 
 
