@@ -181,6 +181,32 @@ def test_the_share_of_near_tokens_by_sorting():
     assert bridge.share_near(W, right, said, within=0.1) == pytest.approx(sum(near) / len(near))
 
 
+def test_groups_are_chains_of_features_that_overlap():
+    turn = 2 * math.pi / 5 * torch.arange(5)
+    W = torch.zeros(8, 4)
+    W[:5, :2] = torch.stack([turn.cos(), turn.sin()], 1)
+    W[5, 2], W[6, 2], W[7, 3] = 1.0, -0.7, 2.0
+    order = torch.tensor([5, 0, 7, 1, 2, 6, 3, 4])
+    assert superposition.groups(W[order]) == [[0, 5], [1, 3, 4, 6, 7], [2]]
+
+
+def test_a_shuffle_within_blocks_moves_every_token_to_one_of_similar_rank():
+    values = torch.rand(50, generator=torch.Generator().manual_seed(0))
+    order = bridge.shuffled_within(values, size=8, seed=1)
+    assert sorted(order.tolist()) == list(range(50))
+    rank = values.argsort().argsort()
+    assert torch.equal(rank // 8, rank[order] // 8)
+    assert not torch.equal(order, torch.arange(50))
+
+
+def test_the_share_among_the_highest_scores_by_sorting():
+    scores = torch.rand(40, 30, generator=torch.Generator().manual_seed(0))
+    said = torch.randint(30, (40,), generator=torch.Generator().manual_seed(1))
+    top = scores.argsort(1, descending=True)[:, :3]
+    share = sum(int(token) in row for token, row in zip(said, top.tolist())) / 40
+    assert bridge.share_among_top(scores, said, within=0.1) == pytest.approx(share)
+
+
 def test_means_by_token():
     mean, times = bridge.mean_by_token(torch.tensor([1.0, 3.0, 5.0]), torch.tensor([2, 2, 0]), 4)
     assert times.tolist() == [1, 0, 2, 0]

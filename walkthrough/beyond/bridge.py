@@ -1,7 +1,7 @@
 """Tokens as features: how a language model's vectors share dimensions, and whether that shows in its errors."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from walkthrough import behaviour
@@ -44,18 +44,45 @@ def said_on_copies(
     return torch.cat(right), torch.cat(said), torch.cat(losses)
 
 
-def share_near(
-    W: Float[Tensor, "token dim"], right: Int[Tensor, " place"], said: Int[Tensor, " place"], within: float = 0.01
-) -> Float[Tensor, ""]:
-    """For how many of the places `said` is among the nearest tokens of `right`, by cosine: a share from 0 to 1.
+def shuffled_within(values: Float[Tensor, " token"], size: int, seed: int) -> Int[Tensor, " token"]:
+    """An order of all tokens in which each goes to the place of one with a similar value.
 
-    `within` says how many of all other tokens count as the nearest. By chance, the answer is `within`.
+    Tokens are sorted by value, cut into blocks of `size`, and shuffled within each block.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.empty(len(values), dtype=torch.long)
+    for block in values.argsort().split(size):
+        order[block] = block[torch.randperm(len(block), generator=generator)]
+    return order
+
+
+def is_near(
+    W: Float[Tensor, "token dim"], right: Int[Tensor, " place"], said: Int[Tensor, " place"], within: float = 0.01
+) -> Bool[Tensor, " place"]:
+    """Whether `said` is among the nearest tokens of `right`, by cosine, at each place.
+
+    `within` says how many of all other tokens count as the nearest.
     """
     unit = W / W.norm(dim=1, keepdim=True)
     cosines = unit[right] @ unit.T  # [place token]
     own = cosines.gather(1, said[:, None])
     nearer = (cosines > own).sum(1) - 1  # without the right token itself
-    return (nearer < within * (len(W) - 1)).double().mean()
+    return nearer < within * (len(W) - 1)
+
+
+def share_near(
+    W: Float[Tensor, "token dim"], right: Int[Tensor, " place"], said: Int[Tensor, " place"], within: float = 0.01
+) -> Float[Tensor, ""]:
+    """For how many of the places `is_near` holds: a share from 0 to 1. By chance, it is `within`."""
+    return is_near(W, right, said, within).double().mean()
+
+
+def share_among_top(
+    scores: Float[Tensor, "place token"], said: Int[Tensor, " place"], within: float = 0.01
+) -> Float[Tensor, ""]:
+    """For how many of the places `said` is among the tokens of the highest scores: a share from 0 to 1."""
+    higher = (scores > scores.gather(1, said[:, None])).sum(1)
+    return (higher < within * scores.shape[1]).double().mean()
 
 
 def mean_by_token(

@@ -52,9 +52,8 @@ def weighted_loss(
 def dimensionality(W: Float[Tensor, "*model feature dim"]) -> Float[Tensor, "*model feature"]:
     """How much of a dimension each feature has for itself, from 0 to 1; 0 where its direction is 0.
 
-    The squared length of its direction, over the sum of squares of what all features (itself too)
-    write along that direction. The sum over features is at most the rank of W (Elhage et al. 2022:
-    D_i).
+    Rows of W are the directions. Over all features it sums to at most the rank of W (Elhage et al.
+    2022: D_i).
     """
     lengths = W.norm(dim=-1)
     unit = W / lengths.clamp_min(1e-30)[..., None]
@@ -65,9 +64,8 @@ def dimensionality(W: Float[Tensor, "*model feature dim"]) -> Float[Tensor, "*mo
 def worst_nudge(W: Float[Tensor, "feature dim"], feature: int, size: float) -> Float[Tensor, " feature"]:
     """The change of all features, of this length together, that most raises what is read back.
 
-    Each feature is moved in proportion to what it writes along the direction of that one. The rise
-    is the size times |W_i|^2 over the root of the dimensionality; a feature that is stored alone
-    rises by size times |W_i|^2.
+    One number for each feature; as long as the ReLU is open, no other change of this length raises
+    it more.
     """
     overlap = W @ W[feature]
     return size * overlap / overlap.norm()
@@ -76,6 +74,21 @@ def worst_nudge(W: Float[Tensor, "feature dim"], feature: int, size: float) -> F
 def dimensions_per_feature(W: Float[Tensor, "*model feature dim"]) -> Float[Tensor, "*model"]:
     """Dimensions over the number of represented features, counted as the sum of squared lengths: D*."""
     return W.shape[-1] / W.square().sum((-1, -2))
+
+
+def groups(W: Float[Tensor, "feature dim"], linked: float = 0.1) -> list[list[int]]:
+    """Which features share dimensions: sets of them, chained together by cosines beyond `linked` in size."""
+    unit = W / W.norm(dim=1, keepdim=True)
+    near = (unit @ unit.T).abs() > linked
+    left, found = set(range(len(W))), []
+    while left:
+        group, reached = set(), {min(left)}
+        while reached:
+            group |= reached
+            reached = set(near[sorted(reached)].any(0).nonzero().flatten().tolist()) - group
+        found.append(sorted(group))
+        left -= group
+    return found
 
 
 def linear_floor(density: float, importance: Float[Tensor, " feature"], n_dims: int) -> Float[Tensor, ""]:
