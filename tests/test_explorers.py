@@ -21,7 +21,13 @@ from walkthrough.widgets import explorer
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 PROMPTS = ["for value in", "try:\n    x = f(x)"]
-EXPLORERS = [widgets.AttentionExplorer, widgets.CircuitExplorer, widgets.CompositionExplorer, widgets.LogitExplorer]
+EXPLORERS = [
+    widgets.AttentionExplorer,
+    widgets.CheckpointExplorer,
+    widgets.CircuitExplorer,
+    widgets.CompositionExplorer,
+    widgets.LogitExplorer,
+]
 
 
 @pytest.fixture(scope="module")
@@ -312,6 +318,30 @@ def test_256_tokens_are_answered_fast_and_small(model):
     assert len(made.packed) < 400_000
 
 
+def test_a_slider_needs_checkpoints_of_one_shape_and_a_number_of_each_curve_for_each(model):
+    assert "no checkpoint to look at" in widgets.CheckpointExplorer({}, "x").data["error"]
+    two = {0: "small-seed-1", 10: "small-seed-2"}
+    assert "different numbers of heads" in widgets.CheckpointExplorer({**two, 20: model}, "x").data["error"]
+    made = widgets.CheckpointExplorer(two, "x", curves={"score": [1.0]})
+    assert "the curve 'score' has 1 numbers for 2 checkpoints" in made.data["error"]
+
+
+def test_the_slider_stores_every_checkpoints_patterns_and_shows_the_chosen_one():
+    models_of = {0: models.load("small-seed-1"), 10: models.load("small-seed-2")}
+    made = widgets.CheckpointExplorer(models_of, PROMPTS, curves={"score": [0.123, 1]}, at=0, head=5, query=3)
+    for i, each in enumerate(models_of.values()):
+        cache = each.run_with_cache(PROMPTS[1])[1]
+        both = torch.cat([cache["pattern", 0][0], cache["pattern", 1][0]])
+        torch.testing.assert_close(made.pattern(PROMPTS[1], i), (100 * both).round() / 100, rtol=0, atol=1e-6)
+    curve, heat = made.still()
+    assert torch.equal(torch.as_tensor(heat.images[0].get_array()), made.pattern(PROMPTS[0], 0)[5])
+    assert curve.get_lines()[0].get_ydata().tolist() == [0.123, 1]
+    plt.close("all")
+    assert "head 1:1 after 0 tokens" in made.described()
+    assert "score: 0.12." in made.described()
+    assert made.tables().count("<tr>") == 3
+
+
 PLACES = {
     "00_start_here": ["Attention"],
     "01_residual_stream": ["Logit"],
@@ -321,6 +351,7 @@ PLACES = {
     "07_composition": ["Composition"],
     "08_induction_heads": ["Attention"],
     "10_term_importance": ["Logit"],
+    "12_what_forms_first": ["Checkpoint"],
 }
 
 

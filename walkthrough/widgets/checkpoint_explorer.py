@@ -28,7 +28,7 @@ class CheckpointExplorer(Explorer):
     css = CSS + (STATIC / "checkpoints.css").read_text("utf-8")
 
     def __init__(
-        self, models: Any, prompts: str | Sequence[str], *, curves: Mapping[str, Sequence[float]] | None = None, **view: Any
+        self, models: Any, prompts: str | Sequence[str], *, curves: Mapping[str, Sequence[int | float]] | None = None, **view: Any
     ) -> None:  # fmt: skip
         self.models, self.curves = models, curves or {}
         super().__init__(prompts, **view)
