@@ -28,7 +28,7 @@ def table(folder: Path = FOLDER) -> dict[str, dict[str, dict]]:
 
 def over_time(runs: dict[str, dict], measure: str) -> Float[Tensor, "seed time *head"]:
     """One measure of all seeds of a run: a number for each time, or one for each layer and head."""
-    return torch.tensor([run[measure] for run in runs.values()])
+    return torch.tensor([run[measure] for run in runs.values()], dtype=torch.float32)
 
 
 def best_head(runs: dict[str, dict], measure: str, layer: int | None = None) -> Float[Tensor, "seed time"]:
