@@ -11,7 +11,7 @@ GUIDE = NOTEBOOKS / "instructors_guide.md"
 BEGIN, END = "<!-- made by tests/homework/minutes.py -->", "<!-- end of minutes -->"
 PLAN_BEGIN, PLAN_END = "<!-- syllabus, made by tests/homework/minutes.py -->", "<!-- end of syllabus -->"
 WORDS_A_MINUTE, LINES_A_MINUTE = 130, 10
-PLAN = (  # what is done in each of twelve weeks, and what a student can do afterwards; two make one of six
+PLAN = (  # what is done in each week, and what a student can do afterwards; two make one of a course at twice the pace
     ("00 01", "name every matrix of a model with its shape; write its logits as a sum of parts; say what a change of basis leaves"),
     ("02", "read a bigram table off the weights, and say what a narrow stream costs"),
     ("03 hw1", "split a head into QK and OV; freeze patterns; tell what the two circuits decide"),
@@ -24,6 +24,12 @@ PLAN = (  # what is done in each of twelve weeks, and what a student can do afte
     ("hw4", "mend a published program; patch one path of a running model"),
     ("10", "say which paths of a model matter, in nats"),
     ("hw5", "investigate a model that nobody has explained, and prove the finding"),
+    ("11", "train a model whose induction heads form while one looks on; say which choices that needs, with spread"),
+    ("12", "say what forms first in training, by a rule stated before looking"),
+    ("13", "tell causes from company: change one thing, and see whether the heads still form"),
+    ("14", "fold LayerNorm into the weights; say what an MLP adds, and how many of its neurons can be read"),
+    ("15", "say when features share directions, what it costs, and what is known of it in real models"),
+    ("16", "read a convolution as a sum of moved matrices; compare two frameworks by one protocol"),
 )  # fmt: skip
 
 
@@ -69,15 +75,15 @@ def whole_course() -> dict[str, int]:
 
 
 def syllabus() -> str:
-    """The plan, with the hours of each week, for twelve weeks and for six."""
+    """The plan, with the hours of each week, for as many weeks as it has parts and for half as many."""
     each = whole_course()
     long = [sum(each[part] for part in parts.split()) / 60 for parts, _ in PLAN]
     short = [first + second for first, second in zip(long[::2], long[1::2])]
     rows = [
-        f"The whole course takes about {sum(long):.0f} hours, homework included: six weeks of {min(short):.1f} to "
-        f"{max(short):.1f} hours each, or twelve weeks of {min(long):.1f} to {max(long):.1f}.",
+        f"The whole course takes about {sum(long):.0f} hours, homework included. In {len(short)} weeks, each takes "
+        f"{min(short):.1f} to {max(short):.1f} hours; in {len(long)}, {min(long):.1f} to {max(long):.1f}.",
         "",
-        "| 6 weeks | 12 weeks | do | hand in | goals: afterwards a student can |",
+        f"| {len(short)} weeks | {len(long)} weeks | do | hand in | goals: afterwards a student can |",
         "|---|---|---|---|---|",
     ]
     for week, ((parts, goal), hours) in enumerate(zip(PLAN, long)):

@@ -27,7 +27,7 @@ def test_hours_add_up(monkeypatch):
     monkeypatch.setattr(minutes, "whole_course", lambda: {"a": 90, "b": 30, "hw1": 120})
     text = minutes.syllabus()
     assert "about 4 hours" in text
-    assert "six weeks of 4.0 to 4.0 hours each, or twelve weeks of 1.5 to 2.5" in text
+    assert "In 1 weeks, each takes 4.0 to 4.0 hours; in 2, 1.5 to 2.5" in text
     assert "| 1 (4.0 h) | 1 (1.5 h) | a |  | one |" in text
     assert "|  | 2 (2.5 h) | b | hw1 | two |" in text
 
