@@ -149,7 +149,9 @@ def test_a_damaged_or_missing_file_gets_one_sentence(copied):
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    with pytest.raises(ValueError, match=r"two-layer\.safetensors of the series is not the one that its card describes"):
+    with pytest.raises(
+        ValueError, match=r"two-layer\.safetensors of the series is not the one that its card describes"
+    ):
         forming.load(0, folder=copied)
     file.unlink()
     with pytest.raises(ValueError, match=r"two-layer\.safetensors of the series is missing"):
