@@ -17,7 +17,7 @@ from walkthrough.exercises import (
     part_13,
     part_14,
     part_15,
-    part_17,
+    part_16,
 )
 from walkthrough.exercises.exercise import Exercise
 
@@ -39,6 +39,6 @@ for part in (
     part_13,
     part_14,
     part_15,
-    part_17,
+    part_16,
 ):
     EXERCISES |= part.EXERCISES

@@ -1,4 +1,4 @@
-"""Exercises 13.1 and 13.2: a LayerNorm folded into what reads it, and paths with scales held fixed."""
+"""Exercises 14.1 and 14.2: a LayerNorm folded into what reads it, and paths with scales held fixed."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ from torch import Tensor
 from walkthrough.exercises.expanding import close
 from walkthrough.exercises.looking import causal, draws
 
-# 13.1 fold
+# 14.1 fold
 
 
 def layer_norms() -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
@@ -80,7 +80,7 @@ def judge_fold(answer: Any, gain: Tensor, bias: Tensor, W: Tensor, b: Tensor) ->
     return f"{'b_folded' if same[0] else 'W_folded'} is wrong: compare with what LayerNorm and W do to one vector"
 
 
-# 13.2 paths with frozen scales
+# 14.2 paths with frozen scales
 
 
 def folded_runs() -> list[tuple]:

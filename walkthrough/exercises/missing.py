@@ -1,11 +1,11 @@
-"""Two exercises of notebook 17: a run without some heads, and a head that looks at a fixed place."""
+"""Two exercises of notebook 13: a run without some heads, and a head that looks at a fixed place."""
 
 from collections.abc import Callable, Collection
 
 import torch
 from torch import Tensor
 
-# 17.2 a pattern-preserving ablation
+# 13.2 a pattern-preserving ablation
 
 
 def deep_runs() -> list[tuple]:
@@ -87,7 +87,7 @@ STREAM_MISTAKES = {
 }  # fmt: skip
 
 
-# 17.5 the token after the earlier copy, or a fixed place
+# 13.5 the token after the earlier copy, or a fixed place
 
 
 def copies() -> list[tuple]:

@@ -1,4 +1,4 @@
-"""Exercises 13.3 to 13.5: what reaches a neuron, what can be read off its weights, and whether it erases."""
+"""Exercises 14.3 to 14.5: what reaches a neuron, what can be read off its weights, and whether it erases."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ from torch import Tensor
 from walkthrough.exercises.expanding import close
 from walkthrough.exercises.looking import draws
 
-# 13.3 what reaches a neuron
+# 14.3 what reaches a neuron
 
 
 def models_with_neurons() -> list[tuple]:
@@ -89,7 +89,7 @@ def judge_terms(answer: Any, model, tokens: Tensor) -> str | None:
     return f'the values of "{name}" are wrong'
 
 
-# 13.4 readings
+# 14.4 readings
 
 
 def neurons() -> list[tuple]:
@@ -147,7 +147,7 @@ def judge_readings(answer: Any, *case) -> str | None:
     return None
 
 
-# 13.5 cosines
+# 14.5 cosines
 
 
 def pairs_of_weights() -> list[tuple[Tensor, Tensor]]:

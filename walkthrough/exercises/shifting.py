@@ -1,9 +1,9 @@
-"""Exercises 15.1 and 15.2: the pattern of an offset, and a sum over offsets."""
+"""Exercises 16.1 and 16.2: the pattern of an offset, and a sum over offsets."""
 
 import torch
 from torch import Tensor
 
-# 15.1 the pattern of an offset
+# 16.1 the pattern of an offset
 
 
 def grids() -> list[tuple]:
@@ -58,7 +58,7 @@ def mixed_up(height: int, width: int, down: int, right: int) -> Tensor:
     return pattern
 
 
-# 15.2 a sum over offsets
+# 16.2 a sum over offsets
 
 
 def stacks() -> list[tuple]:
