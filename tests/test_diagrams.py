@@ -43,6 +43,7 @@ CASES = {
     "paths-2-12": ("path_expansion", {"n_layers": 2, "n_heads": 12}),
     "paths-3": ("path_expansion", {"n_layers": 3, "n_heads": 4}),
     "orders": ("ordered_runs", {}),
+    "transition": ("transition", {}),
     "routes": ("two_routes", {"names": ("a", "b"), "losses": (1.74, 0.92, 0.63, 0.36)}),
     "routes-worse": ("two_routes", {"names": ("0:7", "1:6"), "losses": (0.5, 12.25, 10.0, 3.0)}),
     "blocks-3": ("kronecker", {"n_pos": 3, "d_model": 256}),

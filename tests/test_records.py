@@ -3,11 +3,13 @@
 import math
 from dataclasses import replace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 from test_live import TINY, sequences
 
+from walkthrough import figures
 from walkthrough.training import curves, histories, records
 from walkthrough.training.live import LiveRun
 from walkthrough.training.recipes import LIVE
@@ -136,3 +138,31 @@ def test_a_curve_arrives_where_interpolation_says_and_a_law_is_that_of_least_squ
     sizes, moments = torch.rand(9) + 1, torch.rand(9) + 1
     b, a = np.polyfit(sizes.log10().numpy(), moments.log10().numpy(), 1)
     assert curves.power_law(sizes, moments) == pytest.approx((a, b), abs=1e-4)
+
+
+def test_a_row_has_a_dot_for_each_run_that_arrived_and_a_cross_for_each_that_did_not():
+    runs = {"both": [1e6, 1.2e6], "one": [0.9e6, math.inf, math.inf], "none": [math.inf]}
+    ax = figures.records.moments(runs, never=2e6, x="tokens", reference=(1e6, 1.2e6))
+    dots, crosses = ([line for line in ax.lines if line.get_marker() == marker] for marker in "ox")
+    assert [len(line.get_xdata()) for line in dots] == [2, 1, 0]
+    assert [len(set(line.get_xdata())) for line in crosses] == [0, 2, 1]
+    assert min(x for line in crosses for x in line.get_xdata()) == 2e6
+    assert [label.get_text() for label in ax.get_yticklabels()] == list(runs)
+    plt.close("all")
+
+
+def test_runs_of_one_group_share_a_colour_and_one_name():
+    groups = {"a": [([0.0, 1.0], [0.0, 1.0]), ([0.0, 1.0], [1.0, 0.0])], "b": [([0.0, 1.0], [1.0, 1.0])]}
+    ax = figures.records.by_seed(groups, y="score")
+    first, second, third = ax.lines
+    assert first.get_color() == second.get_color() != third.get_color()
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
+    plt.close("all")
+
+
+def test_a_law_is_drawn_between_logarithms():
+    sizes, tokens = torch.tensor([1.0, 1.0, 2.0]), torch.tensor([3.0, 4.0, 5.0])
+    ax = figures.records.law(sizes, tokens, {"line": (sizes[1:], tokens[1:])}, x="size", y="tokens")
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "2"]
+    plt.close("all")

@@ -3,7 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
+from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.ticker import MultipleLocator
+from torch import Tensor
 
 Curve = tuple[Sequence[float], Sequence[float]]
 
@@ -24,6 +27,7 @@ def by_seed(
         ax.annotate(word, (at, 1), xycoords=("data", "axes fraction"), xytext=(3, -3), textcoords="offset points",
                     fontsize=8, color="dimgrey", va="top")  # fmt: skip
     ax.set(xlabel="tokens learnt from", ylabel=y)
+    ax.xaxis.set_major_locator(MultipleLocator(500_000))
     ax.xaxis.set_major_formatter(lambda value, _: f"{value / 1e6:g}M")
     ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return ax
@@ -55,15 +59,17 @@ def moments(
 
 
 def law(
-    sizes: Sequence[float], tokens: Sequence[float], lines: Mapping[str, Curve], *, x: str, y: str, ax: Axes | None = None
-) -> Axes:
-    """A dot for each run, both axes logarithmic, and straight lines to compare with."""
+    sizes: Float[Tensor, " run"], tokens: Float[Tensor, " run"],
+    lines: Mapping[str, tuple[Float[Tensor, " point"], Float[Tensor, " point"]]], *, x: str, y: str,
+    ax: Axes | None = None,
+) -> Axes:  # fmt: skip
+    """A dot for each run, both axes logarithmic, and curves to compare with."""
     ax = ax or plt.subplots(figsize=(6, 3.6), layout="constrained")[1]
     ax.plot(sizes, tokens, "o", color="C0", markersize=5, alpha=0.7, label="one run")
     for (name, (at, values)), style in zip(lines.items(), ("-", "--", ":")):
         ax.plot(at, values, style, color="dimgrey", label=name)
     ax.set(xscale="log", yscale="log", xlabel=x, ylabel=y)
-    ticks = sorted(set(sizes))
+    ticks = sorted(set(sizes.tolist()))
     ax.set_xticks(ticks, [f"{size:g}" for size in ticks])
     ax.minorticks_off()
     ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))

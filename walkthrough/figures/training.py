@@ -17,8 +17,8 @@ def over_tokens(tokens: Numbers, ax: Axes, *, y: str, marks: Iterable[Mark] = ()
     """Label the axes of a run, and mark places in it: a thin line each, with its word on top."""
     for at, word in marks:
         ax.axvline(at, color="dimgrey", linewidth=0.8, linestyle=(0, (2, 2)))
-        place = {"xycoords": ("data", "axes fraction"), "xytext": (2, -2), "textcoords": "offset points"}
-        ax.annotate(word, (at, 1), **place, fontsize=7, color="dimgrey", va="top", rotation=90)
+        place = {"xycoords": ("data", "axes fraction"), "xytext": (0, 2), "textcoords": "offset points"}
+        ax.annotate(word, (at, 1), **place, fontsize=7, color="dimgrey", ha="center", va="bottom")
     ax.set(xlabel="tokens learnt from", ylabel=y)
     if log_x:
         ax.set_xscale("log")
@@ -62,5 +62,5 @@ def head_scores(
     if line is not None:
         ax.axhline(line, color="grey", linewidth=0.8, linestyle=":")
     ax.set_ylim(0, 1)
-    ax.legend(fontsize=7, ncols=scores.shape[1], loc="upper left", title="head", title_fontsize=7)
+    ax.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5), title="head", title_fontsize=7)
     return over_tokens(tokens, ax, y=y, marks=marks, log_x=log_x)

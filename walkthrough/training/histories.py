@@ -67,6 +67,16 @@ def given(run: LiveRun) -> None:
     run.model.layers[0].attn.matched = matched
 
 
+def weaker_in_layer_1(factor: float) -> Callable[[LiveRun], None]:
+    """Positions in both layers, but smaller in layer 1."""
+
+    def prepare(run: LiveRun) -> None:
+        attention = run.model.layers[1].attn
+        attention.positions = [attention.positions[0].detach() * factor]
+
+    return prepare
+
+
 def constant(batch: int) -> Recipe:
     """Half the learning rates, constant after a warm-up of 102,400 tokens, whatever the batch is."""
     values = dataclasses.asdict(LIVE) | {
@@ -85,6 +95,8 @@ TRIALS: dict[str, tuple[Recipe, Callable[[LiveRun], None] | None, int]] = {
     "context 64, given": (SHORT, given, TRIED),
     "Adam, given": (ADAM, adam_given, TRIED),
     "both layers, given": (BOTH, given, TRIED),
+    "weaker in layer 1": (BOTH, weaker_in_layer_1(0.3), TRIED),
+    "Adam, five times the rate": (dataclasses.replace(LIVE, muon_lr=LIVE.adam_lr), adam_alone, TRIED),
     **{name: (constant(batch), None, LIMIT) for name, batch in BATCHES.items()},
 }  # fmt: skip
 
