@@ -20,9 +20,9 @@ from walkthrough.widgets.either import STYLE, either
 from walkthrough.widgets.page import pack
 from walkthrough.widgets.training_page import DONE, SCORES, TrainingPage, highest, named
 
-SLICE, BREATH = 0.2, 0.01  # seconds of steps at a time, and between them for the page's messages
-REDRAW = 0.25  # seconds between two looks at the progress
-SHARE = 0.06  # of the work that may go into measuring
+SLICE, BREATH = 0.25, 0.01  # seconds of steps at a time, and between them for the page's messages
+REDRAW = 0.35  # seconds between two looks at the progress
+SHARE = 0.05  # of the work that may go into measuring
 MOVED = 0.03  # a score that changed by so much is looked at twice as often
 SHORT = "WALKTHROUGH_LIVE_TOKENS"  # tests of notebooks set it: no run is longer
 WAITS = (
@@ -52,7 +52,7 @@ class TrainingMonitor(TrainingPage):
         self.every = max(2, math.ceil(measured / self.each / SHARE))
 
     async def run(self, tokens: float | int | None = None, *, until: float | int | None = None) -> None:
-        """Train on so many tokens more (None: to the recipe's end), or until a head's prefix-matching score is `until`.
+        """Train on so many tokens more (None: to the recipe's end), or until a working head's prefix-matching score is `until`.
 
         Raises ValueError for a number that cannot be, for a run that is finished, and for one that trains already.
         """
@@ -119,8 +119,8 @@ class TrainingMonitor(TrainingPage):
         return bool(abs(now - before).max() > MOVED)
 
     def reached(self) -> bool:
-        """Whether a head matches prefixes as much as was asked for."""
-        return self.until is not None and highest(self.live.history[-1]["prefix_matching"])[0] >= self.until
+        """Whether a working head matches prefixes as much as was asked for."""
+        return self.until is not None and highest(self.live.history[-1], "prefix_matching")[0] >= self.until
 
     def heard(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
         """A click: it waits for the step to end; between cells, it is followed at once."""

@@ -23,17 +23,19 @@ def named(head: Head) -> str:
     return "{}:{}".format(*head)
 
 
-def highest(scores: list[list[float]]) -> tuple[float, Head]:
-    """The highest score of a measurement, [layer][head], and the head that has it."""
-    return max((score, (layer, head)) for layer, heads in enumerate(scores) for head, score in enumerate(heads))
+def highest(measured: dict[str, Any], kind: str) -> tuple[float, Head]:
+    """The highest score of this kind in a measurement, and the head that has it: one that works, if any does."""
+    found = {(layer, head): x for layer, heads in enumerate(measured[kind]) for head, x in enumerate(heads)}
+    working = [head for head in found if list(head) not in measured["silent"]]
+    return max((found[head], head) for head in working or found)
 
 
 def repeated_words(run: LiveRun) -> torch.Tensor:
-    """A prompt to look at: `<BOS>`, then random tokens that are words, if there are enough, said twice."""
+    """A prompt to look at: `<BOS>`, then random tokens that can be read, if there are enough, said twice."""
     count = min(WORDS, (run.recipe.n_ctx - 1) // 2)
-    texts = {i: run.text.tokenizer.decode([i]).strip() for i in range(1, run.recipe.d_vocab)}
-    words = [i for i, text in texts.items() if len(text) > 2 and text.isascii() and text.isalpha()]
-    once = np.random.default_rng(1).choice(words if len(words) >= count else list(texts), count, replace=False)
+    texts = {i: run.text.tokenizer.decode([i]) for i in range(1, run.recipe.d_vocab)}
+    plain = [i for i, text in texts.items() if text.strip() and text.isascii() and text.isprintable()]
+    once = np.random.default_rng(1).choice(plain if len(plain) >= count else list(texts), count, replace=False)
     return torch.from_numpy(np.concatenate([[0], once, once]))
 
 
@@ -51,6 +53,7 @@ class TrainingPage(Page):
         self.live, self.each = run, run.recipe.batch * run.recipe.n_ctx
         self.prompt = repeated_words(run)
         self.words = [run.text.tokenizer.decode([i], skip_special_tokens=False) for i in self.prompt.tolist()]
+        self.rounded: list[tuple[list[float], list[list[float]]]] = []  # the history, losses and scores
         self.patterns: dict[int, str] = {}  # of the prompt, for the measurements of this session
         self.drawn: tuple[Any, str] = (None, "")  # the still picture, and of what
         self.state, self.note, self.until, self.goal = "resting", "", None, run.step
@@ -73,7 +76,10 @@ class TrainingPage(Page):
 
     def seen(self) -> dict[str, Any]:
         """What the page shows; at rest, nothing in it depends on how fast the computer was."""
-        live, history, kept = self.live, self.live.history, sorted(self.patterns)
+        live, history, kept, rounded = self.live, self.live.history, sorted(self.patterns), self.rounded
+        for m in history[len(rounded) :]:  # what was measured once does not change
+            scores = [[round(x, 4) for layer in m[kind] for x in layer] for kind in SCORES]
+            rounded.append(([round(m[key], 3) for key in LOSSES.values()], scores))
         if self.state != "resting":
             kept = kept[-1:]
         elif len(kept) > STORED:
@@ -83,9 +89,10 @@ class TrainingPage(Page):
             "length": len(self.words) // 2, "state": self.state, "note": self.note, "until": self.until,
             "at": live.tokens, "goal": max(self.goal, live.step) * self.each,
             "tokens": [m["tokens"] for m in history],
-            "loss": {name: [round(m[key], 3) for m in history] for name, key in LOSSES.items()},
-            **{kind: [[round(x, 4) for layer in m[kind] for x in layer] for m in history] for kind in SCORES},
-            "silent": [named(head) for head in sorted(live.silent)], "marks": self.marks(),
+            "loss": {name: [losses[i] for losses, _ in rounded] for i, name in enumerate(LOSSES)},
+            **{kind: [scores[i] for _, scores in rounded] for i, kind in enumerate(SCORES)},
+            "silent": [named(head) for head in sorted(live.silent)],
+            "off": [[named(tuple(head)) for head in m["silent"]] for m in history], "marks": self.marks(),
             "patterns": {i: self.patterns[i] for i in kept},
         }  # fmt: skip
 
@@ -119,7 +126,7 @@ class TrainingPage(Page):
             scores, line = [m[kind] for m in history], self.until if kind == "prefix_matching" else None
             label, silent = kind.replace("_", "-") + " score", self.live.silent
             figures.training.head_scores(tokens, scores, y=label, marks=marks, silent=silent, line=line, ax=ax)
-        layer, head = highest(history[-1]["prefix_matching"])[1]
+        layer, head = highest(history[-1], "prefix_matching")[1]
         pattern = self.live.patterns(self.prompt[None])[1][layer][0, head]
         figures.basics.attention(pattern, self.words, ax=axes[1])
         axes[1].tick_params(labelsize=5)
@@ -129,12 +136,12 @@ class TrainingPage(Page):
     def described(self) -> str:
         """What the four charts show at the end."""
         first, last = self.live.history[0], self.live.history[-1]
-        (match, best), (back, before) = (highest(last[kind]) for kind in SCORES)
+        (match, best), (back, before) = (highest(last, kind) for kind in SCORES)
         edits = [f" Head {head} was {DONE[what]} after {at:,} tokens." for at, what, head in self.marks()]
         return (
             f"Four charts of a run after {last['tokens']:,} tokens. The loss on text went from {first['text_loss']:.2f} to "
             f"{last['text_loss']:.2f} nats; on random tokens said twice it is now {last['first_copy_loss']:.2f} on the first "
-            f"copy and {last['second_copy_loss']:.2f} on the second. The highest prefix-matching score is that of head "
+            f"copy and {last['second_copy_loss']:.2f} on the second. The highest prefix-matching score of a working head is that of head "
             f"{named(best)}, {match:.2f}, whose pattern is shown; the highest previous-token score is that of head "
             f"{named(before)}, {back:.2f}.{''.join(edits)}"
         )

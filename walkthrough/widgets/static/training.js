@@ -1,7 +1,7 @@
 // A run of training: curves, heads with a switch each, the pattern of a head; and a slider over what was measured.
 
 const SVG = "http://www.w3.org/2000/svg";
-const WIDTH = 380, HEIGHT = 190, LEFT = 34, TOP = 8, BOTTOM = 22;
+const WIDTH = 460, HEIGHT = 172, LEFT = 34, BOTTOM = 22;
 const DASHES = ["6 4", null, "2 3", "8 3 2 3"];  // one for each layer
 
 function svg(tag, attributes = {}, ...children) {
@@ -23,6 +23,7 @@ function ticks(limit) {
 
 /** A chart of lines {label, values, stroke, dash, off, named} over the tokens. */
 function drawChart(holder, { lines, tokens, end, top, label, marks, rule, cursor, right }) {
+  const TOP = marks.length ? 28 : 8;  // the names of marks stand above
   const x = (at) => LEFT + (WIDTH - LEFT - right) * at / (end || 1);
   const y = (value) => HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * Math.min(value, top) / top;
   const parts = [svg("path", { class: "wt-axis", d: `M${LEFT} ${TOP} V${HEIGHT - BOTTOM} H${WIDTH - right}` })];
@@ -31,7 +32,7 @@ function drawChart(holder, { lines, tokens, end, top, label, marks, rule, cursor
   if (rule) parts.push(svg("path", { class: "wt-rule", d: `M${LEFT} ${y(rule)} H${WIDTH - right}` }));
   marks.forEach(([at, what, head], i) => parts.push(
     svg("path", { class: "wt-rule", d: `M${x(at)} ${TOP} V${HEIGHT - BOTTOM}` }),
-    svg("text", { class: "wt-note", x: x(at) + 2, y: TOP + 9 + 11 * (i % 4) }, `${what === "ablate" ? "−" : "+"}${head}`)));
+    svg("text", { class: "wt-note", x: x(at), y: TOP - 4 - 11 * (i % 2), "text-anchor": "middle" }, `${what === "ablate" ? "−" : "+"}${head}`)));
   for (const line of lines) {
     const d = line.values.map((value, i) => `${i ? "L" : "M"}${x(tokens[i]).toFixed(1)} ${y(value).toFixed(1)}`).join("");
     parts.push(svg("path", { class: `wt-curve${line.off ? " wt-off" : ""}`, d, stroke: line.stroke, "stroke-dasharray": line.dash, "data-line": line.label }));
@@ -97,7 +98,11 @@ function draw(body, data, { click, alive }) {
     ...layers);
 
   const index = () => Math.max(0, chosen == null ? now.tokens.length - 1 : Math.min(chosen, now.tokens.length - 1));
-  const best = (i) => now.prefix_matching[i].reduce((found, score, j, all) => (score > all[found] ? j : found), 0);
+  /** Of the heads that work, the one with the highest score; of all, if none works. */
+  const best = (i, scores = now.prefix_matching) => {
+    const working = names.map((_, j) => j).filter((j) => !now.off[i].includes(names[j]));
+    return (working.length ? working : Object.keys(names).map(Number)).reduce((found, j) => (scores[i][j] > scores[i][found] ? j : found));
+  };
   function choose(i) {
     const before = chosen;
     chosen = i >= now.tokens.length - 1 ? null : i;
@@ -178,7 +183,7 @@ function draw(body, data, { click, alive }) {
       label: `loss in nats after ${after}: ${texts}`,
       lines: losses.map(([label, values], j) => ({ label, values, stroke: colour(j), named: true })) });
     for (const kind of ["prefix_matching", "previous_token"]) {
-      const scores = now[kind], most = scores[i].reduce((found, x, j, all) => (x > all[found] ? j : found), 0);
+      const scores = now[kind], most = best(i, scores);
       drawChart(charts[kind].holder, { ...common, right: charts[kind].right, top: 1, rule: kind === "prefix_matching" ? now.until : null,
         label: `${kind.replace("_", "-")} scores after ${after}; the highest: head ${names[most]}, ${scores[i][most].toFixed(2)}`,
         lines: names.map((label, j) => ({ label, values: scores.map((row) => row[j]), stroke: colour(j % data.heads), dash: DASHES[Math.floor(j / data.heads) % 4],
