@@ -72,5 +72,7 @@ def law(
     ticks = sorted(set(sizes.tolist()))
     ax.set_xticks(ticks, [f"{size:g}" for size in ticks])
     ax.minorticks_off()
+    ax.yaxis.set_major_locator(MultipleLocator(250_000))
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value / 1e6:g}M")
     ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return ax
