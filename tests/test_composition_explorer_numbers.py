@@ -210,7 +210,7 @@ def test_what_the_page_may_not_ask_gets_one_sentence(model, explorer):
 
 
 def test_what_is_stored_is_small_and_made_fast(model, explorer):
-    long = CODE[:860]
+    long = model.tokenizer.decode(model.tokenizer.encode(CODE)[1:250])
     assert 230 < model.to_tokens(long).shape[1] <= 256
     assert len(explorer.packed) < 20_000
     made, took = CompositionExplorer(model, PROMPTS[0]), []

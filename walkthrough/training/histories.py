@@ -71,6 +71,7 @@ def weaker_in_layer_1(factor: float) -> Callable[[LiveRun], None]:
     """Positions in both layers, but smaller in layer 1."""
 
     def prepare(run: LiveRun) -> None:
+        """The positions of layer 1, multiplied."""
         attention = run.model.layers[1].attn
         attention.positions = [attention.positions[0].detach() * factor]
 
@@ -210,7 +211,7 @@ def main() -> None:
     table = parser.parse_args().table
     torch.set_num_threads(1)
     done = {(row["history"], row["seed"]) for row in read(table)} if table.exists() else set()
-    texts = {LIVE.n_ctx: read_text()}
+    texts = {LIVE.n_ctx: read_text(LIVE)}
     for name, seed, make in planned():
         if (name, float(seed)) in done:
             continue
