@@ -153,6 +153,15 @@ def test_a_run_is_trained_by_one_at_a_time(monitor):
     assert monitor.live.step == 20
 
 
+def test_a_note_makes_room_for_the_answer_to_a_click(text):
+    monitor = widgets.TrainingMonitor(LiveRun(TINY, text))
+    monitor.note = "Interrupted"
+    monitor.heard(monitor, {"id": 1, "do": "go"}, [])
+    assert unpack(monitor.packed)["note"] == "Interrupted"
+    monitor.heard(monitor, {"id": 2, "do": "ablate", "head": [1, 0]}, [])
+    assert unpack(monitor.packed)["note"] == ""
+
+
 @pytest.mark.parametrize("interrupt", [asyncio.CancelledError, KeyboardInterrupt])
 def test_an_interrupt_loses_nothing(text, tmp_path, interrupt):
     monitor = widgets.TrainingMonitor(LiveRun(TINY, text, folder=tmp_path))

@@ -142,6 +142,7 @@ class TrainingMonitor(TrainingPage):
                 self.state = {"pause": "paused", "go": "running", "stop": "stopped"}.get(do, self.state)
             self.send({"id": click.get("id"), "said": said})
         if changed:
+            self.note = ""  # the page would show it again, over the answer to the click
             self.measure(again=True)
         if clicks:
             self.push()
