@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from walkthrough.networks import sinusoids
 from walkthrough.training.live import Head, LiveRun, Text, read_text
 from walkthrough.training.recipes import LIVE, Recipe
 from walkthrough.training.records import REACHED, adam_alone
@@ -67,6 +68,11 @@ def given(run: LiveRun) -> None:
     run.model.layers[0].attn.matched = matched
 
 
+def places_of_128(run: LiveRun) -> None:
+    """The positions that a context of 128 tokens has, as far as this run's context goes."""
+    run.model.pos.weight.data.copy_(sinusoids(LIVE.n_ctx, LIVE.d_model)[: run.recipe.n_ctx])
+
+
 def weaker_in_layer_1(factor: float) -> Callable[[LiveRun], None]:
     """Positions in both layers, but smaller in layer 1."""
 
@@ -94,6 +100,7 @@ BATCHES = {f"constant, batch {batch}": batch for batch in (1, 2, 3, 4, 6, 8)}
 TRIALS: dict[str, tuple[Recipe, Callable[[LiveRun], None] | None, int]] = {
     "given": (LIVE, given, TRIED),
     "context 64, given": (SHORT, given, TRIED),
+    "context 64, places of 128": (SHORT, places_of_128, LIMIT),
     "Adam, given": (ADAM, adam_given, TRIED),
     "both layers, given": (BOTH, given, TRIED),
     "weaker in layer 1": (BOTH, weaker_in_layer_1(0.3), TRIED),
