@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -124,7 +125,10 @@ def test_the_table_of_histories_holds_what_is_planned():
     ablated = {
         f"{kind} ablated {when}" for kind in ("previous-token head", "induction head") for when in ("early", "late")
     }
-    assert named <= {"as it is", "followed", *ablated, *histories.TRIALS}
+    assert named == {"as it is", "followed", *ablated, *histories.TRIALS}
+    for name, seed, _ in histories.planned():
+        tokens = [row["tokens"] for row in histories.by_seed(histories.read(), name)[seed]]
+        assert tokens == sorted(set(tokens)), (name, seed)
 
 
 def test_a_curve_arrives_where_interpolation_says_and_a_law_is_that_of_least_squares():
@@ -166,3 +170,15 @@ def test_a_law_is_drawn_between_logarithms():
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
     assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "2"]
     plt.close("all")
+
+
+def test_a_context_of_64_can_have_the_positions_of_128():
+    positions = torch.nn.Embedding(64, 64)
+    run = object.__new__(LiveRun)
+    run.model, run.recipe = SimpleNamespace(pos=positions), histories.SHORT
+    histories.places_of_128(run)
+    for pos in (0, 3, 63):  # frequency i of 32 is pi 128^(-i / 31)
+        for i in range(32):
+            angle = pos * math.pi * 128 ** (-i / 31)
+            assert positions.weight[pos, 2 * i].item() == pytest.approx(math.sin(angle), abs=1e-4)
+            assert positions.weight[pos, 2 * i + 1].item() == pytest.approx(math.cos(angle), abs=1e-4)
