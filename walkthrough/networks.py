@@ -93,6 +93,10 @@ class PaperModel(NativeModel):
         """What enters layer 0: nothing of position ever enters the residual stream."""
         return embedded
 
+    def between(self, resid: Tensor) -> Tensor:
+        """What the next layer, or W_U, takes of what a layer leaves: the stream as it is."""
+        return resid
+
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -105,6 +109,7 @@ class PaperModel(NativeModel):
         resid = self.entered(self.tok_embed(input_ids) if inputs_embeds is None else inputs_embeds, position_ids)
         for block in self.layers:
             (resid,) = block(resid, attention_mask=attention_mask, position_ids=position_ids)
+            resid = self.between(resid)
         return self.head(resid)
 
 

@@ -19,8 +19,14 @@ class Prediction:
     name: str
     claim: str
     measure: str
-    at_least: float | None = None
-    at_most: float | None = None
+    at_least: float | int | None = None
+    at_most: float | int | None = None
+    of_weights: bool = False  # then the text makes no difference
+
+    @property
+    def limit(self) -> float | int:
+        """The bound as a number."""
+        return self.at_least if self.at_most is None else self.at_most
 
     def holds(self, measured: float) -> bool:
         """Whether the number keeps the bound."""
@@ -85,5 +91,6 @@ PREDICTIONS = (
     Prediction(
         "like attends to like", "The kernel W_Q W_K^T is positive, as in the theorems.",
         "mean eigenvalue positivity of its symmetric part, over the heads of the two-layer model", at_least=0.2,
+        of_weights=True,
     ),
 )  # fmt: skip

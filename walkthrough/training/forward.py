@@ -40,5 +40,5 @@ def final_stream(
             z = patterns[-1] @ v
         if quiet := [head for at, head in silent if at == layer]:
             z = z.index_fill(1, torch.tensor(quiet, device=z.device), 0.0)
-        resid = resid + F.linear(z.transpose(1, 2).flatten(2), heads.o.weight)
+        resid = model.between(resid + F.linear(z.transpose(1, 2).flatten(2), heads.o.weight))
     return resid

@@ -1,0 +1,154 @@
+"""A head as a force between tokens: W_OV says which way a token is moved, W_QK by whom.
+
+Token i stands at x_i. A head adds the sum over j of A_ij x_j W_V W_O: every token j that it looks at pulls with a force of its
+own. On the sphere only the part at right angles to x_i moves it; the part along x_i makes it longer or shorter. With W_V W_O
+the identity, each force points straight at x_j, which is the dynamics of `walkthrough.beyond.particles`.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from walkthrough.beyond.cosines import mean_cosine, unit
+from walkthrough.circuits import eigenvalue_positivity, ov_circuit
+from walkthrough.models import norms
+from walkthrough.paths import layer_parts
+
+
+def pull(
+    moved: Float[Tensor, "*head key d_model"], x: Float[Tensor, "pos d_model"]
+) -> Float[Tensor, "*head query key"]:  # fmt: skip
+    """Whether what a token sends moves another one towards the sender: from -1 (straight away) to +1 (straight towards it).
+
+    The cosine, on the sphere at the query, between the force and the way to the key. A token's pull on itself is 0. With
+    `moved` equal to x, W_OV the identity, all others are +1 (arXiv 2312.10794, section 2).
+    """
+    u = unit(x)
+    between = u @ u.T  # [query key]
+    along = u @ moved.mT  # [query key] with the heads in front
+    own = (moved * u).sum(-1)[..., None, :]
+    force = (moved.square().sum(-1)[..., None, :] - along.square()).clamp(min=0).sqrt()
+    way = (1 - between.square()).clamp(min=0).sqrt()
+    found = (own - along * between) / (force * way).clamp(min=1e-9)
+    return found.clamp(-1, 1) * (1 - torch.eye(len(x)))
+
+
+def mean_pull(pattern: Float[Tensor, "*head query key"], pulls: Float[Tensor, "*head query key"]) -> Tensor:
+    """The pull averaged over all pairs of different tokens, each counted by its attention; `<BOS>`, the first, is left out."""
+    weights = pattern * (1 - torch.eye(pattern.shape[-1]))
+    weights[..., 0] = 0
+    return (weights * pulls).sum((-2, -1)) / weights.sum((-2, -1)).clamp(min=1e-9)
+
+
+def force_shares(
+    pattern: Float[Tensor, "query key"], moved: Float[Tensor, "key d_model"], x: Float[Tensor, "pos d_model"]
+) -> tuple[float, float, float]:
+    """Of the squared force between different tokens: the shares along the token itself, on the way to the sender, and sideways.
+
+    The first turns nothing, the second attracts or repels, the third moves the token neither nearer nor further. They add
+    up to 1; random directions give about 1 / d_model, 1 / d_model and the rest. `<BOS>`, the first, is left out.
+    """
+    squares = (pattern * (1 - torch.eye(len(x)))).square()[1:, 1:]
+    lengths = moved.square().sum(-1)[None, 1:]
+    along = (unit(x) @ moved.T).square()[1:, 1:]  # [query key]
+    way = pull(moved, x).square()[1:, 1:] * (lengths - along)
+    total = (squares * lengths).sum()
+    radial, towards = ((squares * part).sum() / total for part in (along, way))
+    return radial.item(), towards.item(), (1 - radial - towards).item()
+
+
+def kernel_parts(
+    W_Q: Float[Tensor, "d_model d_head"], W_K: Float[Tensor, "d_model d_head"]
+) -> tuple[float, float]:  # fmt: skip
+    """Of the kernel W_Q W_K^T: how positive its symmetric part is, and how much of its square that part is.
+
+    The first runs from -1 to +1, sum over sum of sizes of the eigenvalues: +1 for a kernel that is positive (semi)definite, as in
+    the theorems, where like attends to like. The second runs from 0 to 1; 1/2 for a random kernel.
+    """
+    Q, K = W_Q.double(), W_K.double()
+    reduced = torch.linalg.qr(
+        torch.cat([Q, K], 1), mode="r"
+    ).R  # eigenvalues other than 0 need these few dimensions only
+    left, right = reduced[:, : Q.shape[1]], reduced[:, Q.shape[1] :]
+    values = torch.linalg.eigvalsh((left @ right.T + right @ left.T) / 2)
+    whole = ((Q.T @ Q) * (K.T @ K)).sum()
+    return (values.sum() / values.abs().sum()).item(), (values.square().sum() / whole).item()
+
+
+def like_gain(
+    read: Float[Tensor, "pos d_model"], W_Q: Float[Tensor, "d_model d_head"], W_K: Float[Tensor, "d_model d_head"]
+) -> float:
+    """Score of a token with itself above that with another of the text, on average, without positions; in softmax units."""
+    scores = read @ W_Q @ (read @ W_K).T / W_Q.shape[1] ** 0.5
+    n = len(read)
+    own = scores.diagonal().sum()
+    return (own / n - (scores.sum() - own) / (n * (n - 1))).item()
+
+
+def reading(model, cache, layer: int) -> Float[Tensor, "text pos d_model"]:
+    """What the heads of a layer read, without positions: the stream, or the LayerNorm of it."""
+    normed = model.cfg.normalization_type is not None
+    return cache[f"blocks.{layer}.ln1.hook_out"] if normed else cache["resid_pre", layer]
+
+
+def stream_positivity(model, layer: int, head: int) -> float:
+    """Eigenvalue positivity of W_V W_O, from the stream to the stream: +1 for the identity, 0 for noise.
+
+    A gain of LayerNorm counts to W_V. The copying score is another number: that of W_E W_V W_O W_U, from tokens to tokens.
+    """
+    OV = model.OV[layer, head]
+    if model.cfg.normalization_type is not None:
+        OV = type(OV)(norms(model)[layer][0][:, None] * OV.A, OV.B)
+    return eigenvalue_positivity(OV).item()
+
+
+@torch.no_grad()
+def force_table(model, tokens: Int[Tensor, "text pos"]) -> dict[str, Float[Tensor, "layer head"]]:
+    """Every head as a force, on average over texts that begin with `<BOS>`: for any bridge with a W_Q for each W_K.
+
+    "positivity" (of W_OV in the stream) and "copying" (in the vocabulary); "kernel", "symmetric" and "like" of W_QK;
+    "pull" of what tokens send, and "radial", "towards" and "sideways", the shares of its square; "size" of the head's output, as a
+    share of the stream's length; and "change" of the mean cosine when the head's output alone is added. `<BOS>` is neither moved
+    nor counted as pulling.
+    """
+    cache, found = model.run_with_cache(tokens)[1], {}
+    for layer in range(model.cfg.n_layers):
+        x, read = cache["resid_pre", layer], reading(model, cache, layer)
+        added = layer_parts(cache["z", layer], model.W_O[layer])  # [head text pos d_model]
+        before = mean_cosine(x[:, 1:])
+        for head in range(model.cfg.n_heads):
+            W_Q, W_K = model.W_Q[layer, head], model.W_K[layer, head]
+            moved, pattern = cache["v", layer][:, :, head] @ model.W_O[layer, head], cache["pattern", layer][:, head]
+            kernel, symmetric = kernel_parts(W_Q, W_K)
+            texts = range(len(tokens))
+            shares = torch.tensor([force_shares(pattern[t], moved[t], x[t]) for t in texts]).mean(0).tolist()
+            row = {
+                "positivity": stream_positivity(model, layer, head),
+                "copying": eigenvalue_positivity(ov_circuit(model, layer, head)).item(),
+                "kernel": kernel, "symmetric": symmetric,
+                "like": sum(like_gain(read[t, 1:], W_Q, W_K) for t in texts) / len(texts),
+                "pull": sum(mean_pull(pattern[t], pull(moved[t], x[t])).item() for t in texts) / len(texts),
+                **dict(zip(("radial", "towards", "sideways"), shares)),
+                "size": (added[head].norm(dim=-1) / x.norm(dim=-1))[:, 1:].mean().item(),
+                "change": (mean_cosine((x + added[head])[:, 1:]) - before).mean().item(),
+            }  # fmt: skip
+            for key, value in row.items():
+                found.setdefault(key, []).append(value)
+    shape = (model.cfg.n_layers, model.cfg.n_heads)
+    return {key: torch.tensor(values).view(shape) for key, values in found.items()}
+
+
+def force_by_distance(
+    pattern: Float[Tensor, "text query key"], moved: Float[Tensor, "text key d_model"], first: int
+) -> Float[Tensor, " distance"]:
+    """What share of a head's force on queries from `first` on comes from 0, 1, 2, ... tokens back: a bond's reach.
+
+    The size of each key's force, its attention times the length of what it sends; `<BOS>` counts at its own distance.
+    """
+    sizes = pattern * moved.norm(dim=-1)[:, None]
+    n = pattern.shape[-1]
+    back = torch.arange(n)[:, None] - torch.arange(n)
+    allowed = back[first:] >= 0
+    of = sizes[:, first:][:, allowed].sum(0)
+    totals = torch.zeros(n).index_add_(0, back[first:][allowed], of)
+    return totals / totals.sum()

@@ -1,0 +1,31 @@
+"""How a mean cosine moves from step to step, beside the equation of tokens that stand at equal angles."""
+
+import numpy as np
+from jaxtyping import Float
+from scipy.optimize import least_squares
+
+from walkthrough.beyond.clusters import equiangular_cosine
+
+
+def equiangular_steps(
+    start: float, n_tokens: int, beta: float, step: float, n_steps: int
+) -> Float[np.ndarray, " time"]:  # fmt: skip
+    """The cosine of tokens at equal angles after 0, 1, 2, ... steps of so much time each (arXiv 2312.10794, equation 6.9)."""
+    return equiangular_cosine(n_tokens, beta, np.arange(n_steps + 1) * step, start=start)
+
+
+def fit_equiangular(cosines: Float[np.ndarray, " time"], n_tokens: int) -> tuple[float, float]:
+    """Beta, from 0 to 20, and the time of a step, from 0 to 10, whose equation comes closest to the measured cosines."""
+    cosines = np.asarray(cosines, dtype=np.float64)
+    miss = lambda found: equiangular_steps(float(cosines[0]), n_tokens, *found, len(cosines) - 1) - cosines
+    starts = [(beta, step) for beta in (0.5, 5.0) for step in (0.03, 0.5)]
+    tries = [least_squares(miss, start, bounds=([0, 1e-6], [20, 10]), diff_step=1e-4) for start in starts]
+    beta, step = min(tries, key=lambda found: found.cost).x
+    return float(beta), float(step)
+
+
+def equiangular_error(cosines: Float[np.ndarray, " time"], n_tokens: int, fitted: int) -> float:
+    """The largest error, in the steps after the first `fitted` numbers, of the equation that was fitted to those."""
+    beta, step = fit_equiangular(cosines[:fitted], n_tokens)
+    expected = equiangular_steps(float(cosines[0]), n_tokens, beta, step, len(cosines) - 1)
+    return float(np.abs(expected - cosines)[fitted:].max())
