@@ -63,6 +63,8 @@ CASES = {
     "subspaces": ("subspaces", {}),
     "mixtures": ("mixtures", {"panels": {"longer": (((3, 1), (1, 3)), [(0.7, 0.7), (0.7, -0.7)]), "turned": (((1, 3), (-3, 1)),
                               [(1, 0), (0, 1)])}, "names": ("if", "else")}),
+    "force": ("force_on_sphere", {"towards": 0.45, "radial": 0.3, "sideways": 0.9}),
+    "force-away": ("force_on_sphere", {"towards": -0.5, "radial": 0, "sideways": 0.2}),
     "bench": ("bench", {"d_vocab": 50, "n_ctx": 61}),
     "bench-large": ("bench", {"d_vocab": 50257, "n_ctx": 1024}),
 }  # fmt: skip
@@ -411,3 +413,13 @@ def test_a_source_joins_each_destination_with_each_out_and_crossed_products_are_
     ax = draw("two_by_two", source="s", destinations=("b", "d"), outs=("c", "e"), looks=(0.5, 0.25), moved=(2, -4))
     assert [len(kind(ax, name)) for name in ("looks", "moves", "right", "crossed")] == [2, 2, 2, 2]
     assert {"+1", "-2", "+0.5", "-1"} <= {text.get_text() for text in texts(ax)}
+
+
+def test_the_parts_of_a_force_add_up_to_it_in_both_views():
+    ax = draw("force_on_sphere", towards=-0.5, radial=0.3, sideways=0.8)
+    tips = {name: [line(arrow)[-1] - line(arrow)[0] for arrow in kind(ax, name)] for name in
+            ("force", "towards", "radial", "sideways")}  # fmt: skip
+    assert tips["force"][0].tolist() == pytest.approx((tips["towards"][0] + tips["radial"][0]).tolist(), abs=0.05)
+    assert tips["force"][1].tolist() == pytest.approx((tips["towards"][1] + tips["sideways"][0]).tolist(), abs=0.05)
+    with pytest.raises(ValueError, match="numbers from -1 to 1"):
+        draw("force_on_sphere", towards=2, radial=0, sideways=0)

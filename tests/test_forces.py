@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -10,6 +11,7 @@ from scipy.integrate import solve_ivp
 
 from walkthrough import behaviour, models
 from walkthrough.beyond import cosines, forces, outcomes, predicted, reach, shared_model, steps
+from walkthrough.figures import forces as figures
 from walkthrough.models import config
 from walkthrough.training import forward, live, shared
 
@@ -368,3 +370,30 @@ def test_training_shared_weights_goes_on_where_it_was_stopped_and_writes_all_fil
     written = shared_model.load_shared(tmp_path)
     torch.testing.assert_close(written(tokens), run.model(tokens), atol=2e-2, rtol=1e-2)
     assert shared_model.kept_texts("course", tmp_path).shape == (8, 24)
+
+
+@pytest.fixture
+def drawn():
+    yield
+    plt.close("all")
+
+
+@pytest.mark.usefixtures("drawn")
+def test_figures_show_all_that_they_are_given():
+    texts, part = noise(3, 5), noise(3, 5)
+    one, two = figures.through_layers({"a": texts, "b": texts}, {"a": part, "b": part}, {"a": "xyz", "b": "xyz"})
+    assert [len(ax.lines) for ax in (one, two)] == [7, 7]
+    assert one.lines[5].get_ydata().tolist() == pytest.approx(texts.mean(1).tolist(), abs=1e-6)
+    ax = figures.sources({"attention": texts, "MLP": part})
+    heights = [bar.get_height() for bars in ax.containers if hasattr(bars, "patches") for bar in bars]
+    assert heights == pytest.approx([*texts.mean(1).tolist(), *part.mean(1).tolist()], abs=1e-6)
+    ax = figures.heads_against(noise(6), noise(6), torch.tensor([0, 0, 1, 2, 2, 2]), "abc", labels=("x", "y"))
+    assert [len(line.get_xdata()) for line in ax.lines[:3]] == [2, 1, 3]
+    shares = torch.tensor([[0.1, 0.2], [0.3, 0.3], [0.6, 0.5]])
+    ax = figures.force_parts(*shares, "ab")
+    assert max(bar.get_x() + bar.get_width() for bar in ax.patches) == pytest.approx(1)
+    ax = figures.reach({"a": shares[0], "b": shares[1]}, marks={"here": 1})
+    assert [line.get_ydata().tolist() for line in ax.lines[:2]] == [shares[0].tolist(), shares[1].tolist()]
+    ax = figures.step_curves({"a": shares[0], "b": shares[1]}, {"b": shares[2]})
+    assert [line.get_ydata().tolist() for line in ax.lines[:3]] == [row.tolist() for row in shares]
+    assert "equation" in [text.get_text() for text in ax.get_legend().get_texts()][-1]

@@ -276,11 +276,11 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
     "two_layers/matching": {f"{W}.behaviour", f"{W}.interventions", f"{W}.paths", f"{W}.two_layers.composition",
                             f"{W}.two_layers.induction"},
     "figures": {f"{W}.figures.basics"},
-    "figures/__init__": {f"{W}.figures.{part}" for part in ("basics", "captions", "circuits", "composition", "copying", "diagrams", "forming",
+    "figures/__init__": {f"{W}.figures.{part}" for part in ("basics", "captions", "circuits", "composition", "copying", "diagrams", "forces", "forming",
                                                            "induction", "neurons", "records", "spaces", "superposition", "terms", "training", "vision")},
     "diagrams": {f"{W}.figures.basics", f"{W}.figures.diagrams.grammar"},
     "figures/diagrams/__init__": {f"{W}.figures.diagrams.{part}"
-                                  for part in ("beyond", "directions", "mixtures", "offsets", "orders", "paths", "spaces", "stream", "tables", "text", "transition")},
+                                  for part in ("beyond", "directions", "force", "mixtures", "offsets", "orders", "paths", "spaces", "stream", "tables", "text", "transition")},
     "widgets/__init__": {f"{W}.widgets.{kind}_explorer" for kind in ("attention", "checkpoint", "circuit", "composition", "logit")}
                         | {f"{W}.widgets.guess", f"{W}.widgets.training_monitor"},
     "widgets/page": {f"{W}.widgets.either"},

@@ -6,6 +6,7 @@ One grammar for all: the residual stream is a grey-blue band, where a head looks
 
 from walkthrough.figures.diagrams.beyond import free_turns, layernorm, neuron
 from walkthrough.figures.diagrams.directions import directions
+from walkthrough.figures.diagrams.force import force_on_sphere
 from walkthrough.figures.diagrams.mixtures import mixtures
 from walkthrough.figures.diagrams.offsets import offsets_and_heads
 from walkthrough.figures.diagrams.orders import ordered_runs, two_routes
@@ -17,6 +18,6 @@ from walkthrough.figures.diagrams.text import arcs, rotation, tokens_to_logits
 from walkthrough.figures.diagrams.transition import transition
 
 __all__ = [
-    "arcs", "bench", "composition", "direct_path", "directions", "free_turns", "freezing", "head", "kronecker", "layernorm", "low_rank", "mixtures",
+    "arcs", "bench", "composition", "direct_path", "directions", "force_on_sphere", "free_turns", "freezing", "head", "kronecker", "layernorm", "low_rank", "mixtures",
     "neuron", "offsets_and_heads", "ordered_runs", "path_expansion", "residual_stream", "rotation", "subspaces", "tokens_to_logits", "transition", "two_by_two", "two_routes",
 ]  # fmt: skip
