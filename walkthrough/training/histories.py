@@ -194,14 +194,14 @@ def read(table: Path = TABLE) -> list[dict[str, Any]]:
 
 
 def by_seed(rows: list[dict[str, Any]], history: str) -> dict[int, list[dict[str, Any]]]:
-    """The runs of one history, each as its rows; ValueError if there is no such history."""
+    """The runs of one history by seed, each as its rows; ValueError if there is no such history."""
     found: dict[int, list[dict[str, Any]]] = {}
     for row in rows:
         if row["history"] == history:
             found.setdefault(int(row["seed"]), []).append(row)
     if not found:
         raise ValueError(f"there is no history {history!r}: there are {sorted({row['history'] for row in rows})}")
-    return found
+    return dict(sorted(found.items()))
 
 
 def best(rows: list[dict[str, Any]], score: str, layer: int) -> tuple[list[float], list[float]]:
