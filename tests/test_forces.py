@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from scipy.integrate import solve_ivp
+from transformer_lens import TransformerBridge, TransformerBridgeConfig
 
-from walkthrough import behaviour, models
+from walkthrough import behaviour, circuits, models
 from walkthrough.beyond import cosines, forces, outcomes, predicted, reach, shared_model, steps
 from walkthrough.figures import forces as figures
 from walkthrough.models import config
@@ -83,7 +84,7 @@ def test_each_text_is_split_by_what_the_others_have_in_common():
 
 
 def test_streams_are_those_of_the_run_and_sources_add_up_to_the_rise(model, tokens):
-    found, cache = cosines.streams(model, tokens), model.run_with_cache(tokens)[1]
+    found, cache = cosines.streams_by_part(model, tokens), model.run_with_cache(tokens)[1]
     torch.testing.assert_close(found["embedding"], cache["resid_pre", 0][:, 1:])
     last = "MLP 1" if model.cfg.d_mlp and not model.cfg.attn_only else "attention 1"
     assert list(found)[-1] == last
@@ -198,7 +199,7 @@ def test_the_table_adds_each_heads_output_alone(model, tokens):
 
 def test_what_a_head_reads_is_what_its_queries_are_made_of(model, tokens):
     cache = model.run_with_cache(tokens)[1]
-    read = forces.reading(model, cache, 1)
+    read = forces.heads_read(model, cache, 1)
     torch.testing.assert_close(read @ model.W_V[1, 2], cache["v", 1][:, :, 2], atol=1e-5, rtol=1e-4)
 
 
@@ -265,7 +266,7 @@ def test_shuffled_texts_hold_the_same_tokens_and_begin_with_bos():
 def test_moves_are_changes_of_cosines_pair_by_pair(tokens):
     model = models.tiny(2, seed=4)
     cache = model.run_with_cache(tokens)[1]
-    found = reach.moves(model, tokens, (1, 2))
+    found = reach.head_moves(model, tokens, (1, 2))
     x, OV = cache["resid_pre", 1][0], model.W_V[1, 2] @ model.W_O[1, 2]
     added = cache["pattern", 1][0, 2] @ x @ OV
     gain = {(i, j): cosine(x[i] + added[i], x[j]) - cosine(x[i], x[j]) for i in range(1, 11) for j in range(1, i)}
@@ -290,7 +291,7 @@ def test_heads_are_found_by_what_they_do(two_layer):
 
 def test_the_reach_of_a_mixed_copy_is_another(two_layer):
     head = reach.induction_head(two_layer)
-    straight, mixed = (reach.reach(two_layer, head, 15, mixed) for mixed in (False, True))
+    straight, mixed = (reach.force_reach(two_layer, head, 15, mixed) for mixed in (False, True))
     assert straight.sum().item() == pytest.approx(1, abs=1e-5)
     assert straight.argmax() == 14
     assert mixed[14] < straight[14] / 2
@@ -309,7 +310,7 @@ def test_deleting_a_head_takes_out_what_it_adds(tokens):
     model = models.tiny(1, seed=5)
     cache = model.run_with_cache(tokens)[1]
     x = cache["resid_post", 0] - cache["z", 0][:, :, 2] @ model.W_O[0, 2]
-    for text, change in enumerate(outcomes.without(model, tokens, (0, 2)).tolist()):
+    for text, change in enumerate(outcomes.rise_without(model, tokens, (0, 2)).tolist()):
         expected = slow_mean_cosine(x[text, 1:]) - slow_mean_cosine(cache["resid_post", 0][text, 1:])
         assert change == pytest.approx(expected, abs=1e-5)
 
@@ -322,7 +323,7 @@ def test_bounds_hold_on_their_own_side():
 
 
 def test_the_shipped_numbers_of_trained_models_are_those_measured_again():
-    again = outcomes.measured(outcomes.any_model, outcomes.same)
+    again = outcomes.measure_predictions(outcomes.any_model, outcomes.as_they_are)
     rows = {row.name: row for row in outcomes.predictions()}
     assert list(rows) == [p.name for p in predicted.PREDICTIONS]
     for name, (value, _) in again.items():
@@ -397,3 +398,34 @@ def test_figures_show_all_that_they_are_given():
     ax = figures.step_curves({"a": shares[0], "b": shares[1]}, {"b": shares[2]})
     assert [line.get_ydata().tolist() for line in ax.lines[:3]] == [row.tolist() for row in shares]
     assert "equation" in [text.get_text() for text in ax.get_legend().get_texts()][-1]
+
+
+def test_the_copying_score_is_that_of_the_circuit_and_own_the_diagonal(tokens):
+    model = models.tiny(1, seed=6)
+    table, pattern = forces.force_table(model, tokens), model.run_with_cache(tokens)[1]["pattern", 0]
+    for head in range(4):
+        expected = circuits.eigenvalue_positivity(circuits.ov_circuit(model, 0, head)).item()
+        assert table["copying"][0, head].item() == pytest.approx(expected, abs=1e-4)
+        own = np.mean([pattern[text, head, i, i].item() for text in range(3) for i in range(1, 11)])
+        assert table["own"][0, head].item() == pytest.approx(own, abs=1e-5)
+
+
+def test_heads_that_share_keys_and_values_are_taken_with_theirs(tokens):
+    """As released models have them: RMSNorm, rotary positions, an MLP with gates, two queries for each key."""
+    shape = {"n_layers": 2, "d_model": 32, "n_heads": 4, "d_head": 8, "n_ctx": 32, "d_vocab": 64, "d_mlp": 48}
+    kind = {"normalization_type": "RMS", "positional_embedding_type": "rotary", "gated_mlp": True, "act_fn": "silu"}
+    cfg = TransformerBridgeConfig(
+        **shape, **kind, n_key_value_heads=2, architecture="TransformerLensNative", device="cpu", seed=1
+    )
+    model = TransformerBridge.boot_native(cfg)
+    cache = model.run_with_cache(tokens)[1]
+    for layer, head in ((0, 3), (1, 0)):
+        added = cache["pattern", layer][:, head] @ forces.messages(model, cache, layer, head)
+        torch.testing.assert_close(added, cache["z", layer][:, :, head] @ model.W_O[layer, head], atol=1e-5, rtol=1e-4)
+        W_V = forces.weights_of(model, layer, head)[2]
+        scale = cache["resid_pre", layer].square().mean(-1, keepdim=True).sqrt()
+        values = cache["resid_pre", layer] / scale @ W_V
+        torch.testing.assert_close(values, cache["v", layer][:, :, head // 2], atol=1e-3, rtol=1e-3)
+    rise, found = cosines.rise_by_source(model, tokens), cosines.cosines_by_part(model, tokens)
+    torch.testing.assert_close(sum(rise.values()).sum(0), found[-1] - found[0], atol=1e-5, rtol=0)
+    assert {tuple(values.shape) for values in forces.force_table(model, tokens).values()} == {(2, 4)}

@@ -15,11 +15,11 @@ def mean_cosine(x: Float[Tensor, "*text pos d_model"]) -> Float[Tensor, "*text"]
     n = x.shape[-2]
     if n < 2:
         raise ValueError(f"a cosine is between two tokens, and this text has {n}: give at least two")
-    total = unit(x).sum(-2).square().sum(-1)  # the n cosines of tokens with themselves are in it
+    total = unit_vectors(x).sum(-2).square().sum(-1)  # the n cosines of tokens with themselves are in it
     return (total - n) / (n * (n - 1))
 
 
-def unit(x: Float[Tensor, "*any d_model"]) -> Float[Tensor, "*any d_model"]:
+def unit_vectors(x: Float[Tensor, "*any d_model"]) -> Float[Tensor, "*any d_model"]:
     """The vectors with length 1; ValueError for one of length zero."""
     lengths = x.norm(dim=-1, keepdim=True)
     if (lengths == 0).any():
@@ -28,19 +28,22 @@ def unit(x: Float[Tensor, "*any d_model"]) -> Float[Tensor, "*any d_model"]:
 
 
 def common_direction(x: Float[Tensor, "text pos d_model"]) -> Float[Tensor, " d_model"]:
-    """The direction of the mean of all tokens' directions, in all texts: what every token has in common with the others."""
-    return unit(unit(x).mean((0, 1)))
+    """The direction of the mean of all tokens' directions, in all texts: what every token has in common with the
+    others.
+    """
+    return unit_vectors(unit_vectors(x).mean((0, 1)))
 
 
 def split_cosine(
     x: Float[Tensor, "*text pos d_model"], direction: Float[Tensor, " d_model"]
 ) -> tuple[Float[Tensor, "*text"], Float[Tensor, "*text"]]:  # fmt: skip
-    """The mean cosine as a sum of two: what the tokens' parts along a direction of length 1 give, and what the rest gives.
+    """The mean cosine as a sum of two: what the tokens' parts along a direction of length 1 give, and what the rest
+    gives.
 
     Take a direction from other texts, or it holds something of this one.
     """
     n = x.shape[-2]
-    along = unit(x) @ direction
+    along = unit_vectors(x) @ direction
     common = (along.sum(-1).square() - along.square().sum(-1)) / (n * (n - 1))
     return common, mean_cosine(x) - common
 
@@ -54,11 +57,11 @@ def split_by_other_texts(x: Float[Tensor, "text pos d_model"]) -> tuple[Float[Te
 
 
 @torch.no_grad()
-def streams(model, tokens: Int[Tensor, "text pos"]) -> dict[str, Float[Tensor, "text pos_after_bos d_model"]]:
+def streams_by_part(model, tokens: Int[Tensor, "text pos"]) -> dict[str, Float[Tensor, "text pos_after_bos d_model"]]:
     """The residual stream after the embedding and after every part that adds to it, by name, for any bridge.
 
-    The names are "embedding", and "attention 0", "MLP 0" and so on. `<BOS>`, the first token, is left out: in many models
-    everything looks at it, and its vector is like no other.
+    The names are "embedding", and "attention 0", "MLP 0" and so on. `<BOS>`, the first token, is left out: in many
+    models everything looks at it, and its vector is like no other.
     """
     cache = model.run_with_cache(tokens)[1]
     found = {"embedding": cache["resid_pre", 0] if model.cfg.n_layers else cache["hook_embed"]}
@@ -74,16 +77,16 @@ def streams(model, tokens: Int[Tensor, "text pos"]) -> dict[str, Float[Tensor, "
 
 def cosines_by_part(model, tokens: Int[Tensor, "text pos"]) -> Float[Tensor, "part text"]:
     """The mean cosine of each text after the embedding and after each part that adds to the stream."""
-    return torch.stack([mean_cosine(x) for x in streams(model, tokens).values()])
+    return torch.stack([mean_cosine(x) for x in streams_by_part(model, tokens).values()])
 
 
 @torch.no_grad()
 def rise_by_source(model, tokens: Int[Tensor, "text pos"]) -> dict[str, Float[Tensor, "layer text"]]:
-    """By how much each source raises the mean cosine, layer by layer: what heads carry from `<BOS>`, from the token itself and
-    from other tokens, then the MLP (with all biases).
+    """By how much each source raises the mean cosine, layer by layer: what heads carry from `<BOS>`, from the token
+    itself and from other tokens, then the MLP (with all biases).
 
-    They are added in this order, each to what is there already, and a layer's sum is its whole rise; in another order, the
-    shares would be others. A norm between layers changes no cosine.
+    They are added in this order, each to what is there already, and a layer's sum is its whole rise; in another order,
+    the shares would be others. A norm between layers changes no cosine.
     """
     cache, rows = model.run_with_cache(tokens)[1], []
     for layer in range(model.cfg.n_layers):

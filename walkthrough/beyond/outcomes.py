@@ -20,7 +20,7 @@ from walkthrough import interventions
 from walkthrough.beyond.cosines import cosines_by_part
 from walkthrough.beyond.forces import force_table
 from walkthrough.beyond.predicted import PREDICTIONS
-from walkthrough.beyond.reach import induction_head, moves, previous_token_head, reach
+from walkthrough.beyond.reach import force_reach, head_moves, induction_head, previous_token_head
 from walkthrough.beyond.shared_model import FOLDER, any_model, kept_texts, random_twin, shuffled_texts
 from walkthrough.beyond.steps import equiangular_error
 
@@ -54,7 +54,7 @@ def texts_for(name: str) -> Int[Tensor, "text pos"]:
     return kept_texts("small" if name == "shared-weights" else "course")
 
 
-def same(texts: Int[Tensor, "text pos"]) -> Int[Tensor, "text pos"]:
+def as_they_are(texts: Int[Tensor, "text pos"]) -> Int[Tensor, "text pos"]:
     """The texts as they are."""
     return texts
 
@@ -85,14 +85,14 @@ def mean_with_error(values: Float[Tensor, " text"]) -> tuple[float, float]:
     return values.mean().item(), (values.std() / len(values) ** 0.5).item()
 
 
-def without(model, tokens: Int[Tensor, "text pos"], head: tuple[int, int]) -> Float[Tensor, " text"]:
+def rise_without(model, tokens: Int[Tensor, "text pos"], head: tuple[int, int]) -> Float[Tensor, " text"]:
     """By how much each text's mean cosine at the end changes when a head is deleted."""
     with model.hooks(fwd_hooks=interventions.ablate(model, [head])):
         changed = cosines_by_part(model, tokens)[-1]
     return changed - cosines_by_part(model, tokens)[-1]
 
 
-def measured(pick: Callable, mix: Callable, mixed_copies: bool = False) -> Numbers:
+def measure_predictions(pick: Callable, mix: Callable, mixed_copies: bool = False) -> Numbers:
     """Every prediction's number, with models from `pick(name)` and texts that went through `mix`.
 
     `mixed_copies` puts the second copy of random tokens in another order.
@@ -105,7 +105,7 @@ def measured(pick: Callable, mix: Callable, mixed_copies: bool = False) -> Numbe
     positivity = heads["positivity"][of_two]
     lowest, highest = (divmod(int(place), two.cfg.n_heads) for place in (positivity.argmin(), positivity.argmax()))
     again = cosines_by_part(two, shuffled_texts(texts, seed=7))
-    moved = moves(two, texts, previous_token_head(two, texts))
+    moved = head_moves(two, texts, previous_token_head(two, texts))
     induction = induction_head(two)
     return {
         "rise": (float((rise.diff(dim=0) > 0).all(0).sum()), None),
@@ -114,28 +114,30 @@ def measured(pick: Callable, mix: Callable, mixed_copies: bool = False) -> Numbe
         "equiangular": (equiangular_error(deep.mean(1).numpy(), small.shape[1] - 1, fitted=7), None),
         "positive attracts": rank_correlation(heads["positivity"], heads["change"]),
         "copying attracts": rank_correlation(heads["copying"], heads["change"]),
-        "without repulsion": mean_with_error(without(two, texts, lowest)),
-        "without attraction": mean_with_error(without(two, texts, highest)),
+        "without repulsion": mean_with_error(rise_without(two, texts, lowest)),
+        "without attraction": mean_with_error(rise_without(two, texts, highest)),
         "no order": (abs(((again[-1] - again[0]).mean() / (rise[-1] - rise[0]).mean() - 1).item()), None),
         "previous token attracts": mean_with_error(moved["to the previous"] - moved["to earlier ones"]),
-        "long bond": (min(reach(two, induction, n, mixed_copies)[n - 1].item() for n in LENGTHS), None),
+        "long bond": (min(force_reach(two, induction, n, mixed_copies)[n - 1].item() for n in LENGTHS), None),
         "like attends to like": mean_with_error(heads["kernel"][of_two]),
     }
 
 
 def measure_all(seeds: Sequence[int] = SEEDS) -> dict[str, list[Numbers]]:
-    """What `measured` gives for the trained models, for shuffled text, and for random weights, seed by seed."""
+    """What `measure_predictions` gives for trained models, for shuffled text, and for random weights, seed by seed."""
     return {
-        "trained": [measured(any_model, same)],
-        "shuffled": [measured(any_model, shuffled_texts, mixed_copies=True)],
-        "random": [measured(partial(random_twin, seed=seed), same) for seed in seeds],
+        "trained": [measure_predictions(any_model, as_they_are)],
+        "shuffled": [measure_predictions(any_model, shuffled_texts, mixed_copies=True)],
+        "random": [measure_predictions(partial(random_twin, seed=seed), as_they_are) for seed in seeds],
     }
 
 
 def predictions(folder: Path = FOLDER) -> list[Outcome]:
-    """Each prediction with its bound, what was measured, the same at random weights and on shuffled text, and the outcome.
+    """Each prediction with its bound, what was measured, the same at random weights and on shuffled text, and the
+    outcome.
 
-    From the file that ships; `measured(any_model, same)` measures the trained models again, in a few seconds.
+    From the file that ships; `measure_predictions(any_model, as_they_are)` measures the trained models again, in a few
+    seconds.
     """
     found, rows = json.loads((folder / "outcomes.json").read_text(encoding="utf-8")), []
     for p in PREDICTIONS:

@@ -1,4 +1,6 @@
-"""The deep model with shared weights, the texts that the bridge is measured on, and models of random weights beside them."""
+"""The deep model with shared weights, the texts that the bridge is measured on, and models of random weights beside
+them.
+"""
 
 import hashlib
 from pathlib import Path
@@ -15,15 +17,16 @@ FOLDER = models.WEIGHTS / "shared"
 
 
 def shared_card(folder: Path = FOLDER) -> dict:
-    """The card of the model with shared weights: recipe, seconds, losses of it, of random weights and of its control."""
+    """The card of the model with shared weights: its recipe and loss, and those of random weights and its control."""
     return models.read_card(NAME, folder)
 
 
 def load_shared(folder: Path = FOLDER) -> models.TransformerBridge:
     """The model whose layers are one and the same, as a bridge with a copy of the layer for each time that it is used.
 
-    After each layer, and after the embedding, the stream is put back on a sphere (RMSNorm without a gain): `resid_pre` of
-    a layer is that of `resid_post` of the one before. Raises ValueError for weights that are missing or not the card's.
+    After each layer, and after the embedding, the stream is put back on a sphere (RMSNorm without a gain): `resid_pre`
+    of a layer is that of `resid_post` of the one before. Raises ValueError for weights that are missing or not the
+    card's.
     """
     card, file = shared_card(folder), folder / f"{NAME}.safetensors"
     if not file.exists() or hashlib.sha256(file.read_bytes()).hexdigest() != card["sha256"]:
@@ -50,8 +53,8 @@ def random_twin(name: str, seed: int = 1) -> models.TransformerBridge:
 def kept_texts(kind: str = "course", folder: Path = FOLDER) -> Int[Tensor, "text pos"]:
     """Eight texts of 128 tokens that no model here was trained on, the same on every computer; `<BOS>` comes first.
 
-    "course" are in the tokens of the course's models, "small" in those of the model with shared weights. Raises ValueError
-    for another kind.
+    "course" are in the tokens of the course's models, "small" in those of the model with shared weights. Raises
+    ValueError for another kind.
     """
     stored = load_safetensors((folder / "texts.safetensors").read_bytes())
     if kind not in stored:

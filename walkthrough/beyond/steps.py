@@ -10,12 +10,14 @@ from walkthrough.beyond.clusters import equiangular_cosine
 def equiangular_steps(
     start: float, n_tokens: int, beta: float, step: float, n_steps: int
 ) -> Float[np.ndarray, " time"]:  # fmt: skip
-    """The cosine of tokens at equal angles after 0, 1, 2, ... steps of so much time each (arXiv 2312.10794, equation 6.9)."""
+    """The cosine of tokens at equal angles after 0, 1, 2, ... steps of so much time each (arXiv 2312.10794, equation
+    6.9).
+    """
     return equiangular_cosine(n_tokens, beta, np.arange(n_steps + 1) * step, start=start)
 
 
 def fit_equiangular(cosines: Float[np.ndarray, " time"], n_tokens: int) -> tuple[float, float]:
-    """Beta, from 0 to 20, and the time of a step, from 0 to 10, whose equation comes closest to the measured cosines."""
+    """Beta, from 0 to 20, and the time of a step, from 0 to 10, whose equation comes closest to these cosines."""
     cosines = np.asarray(cosines, dtype=np.float64)
     miss = lambda found: equiangular_steps(float(cosines[0]), n_tokens, *found, len(cosines) - 1) - cosines
     starts = [(beta, step) for beta in (0.5, 5.0) for step in (0.03, 0.5)]

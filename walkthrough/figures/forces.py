@@ -1,4 +1,6 @@
-"""Figures of heads as forces: cosines through layers and where they come from, heads against heads, and how far a head reaches."""
+"""Figures of heads as forces: cosines through layers and where they come from, heads against heads, and how far a head
+reaches.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,7 +18,8 @@ def through_layers(
     whole: Mapping[str, Float[Array, "part text"]], common: Mapping[str, Float[Array, "part text"]],
     parts: Mapping[str, Sequence[str]],
 ) -> list[Axes]:  # fmt: skip
-    """For each model, the mean cosine of each text after each part (thin), their mean (thick), and what a common direction gives.
+    """For each model, the mean cosine of each text after each part (thin), their mean (thick), and what a common
+    direction gives.
 
     The filled area is the mean of `common`; what lies between it and the thick line is the rest.
     """
@@ -41,7 +44,9 @@ def through_layers(
 def sources(
     changes: Mapping[str, Float[Array, "layer text"]], *, layers: Sequence[str] | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Bars side by side for each layer: by how much each source raises the mean cosine, with the standard error over texts."""
+    """Bars side by side for each layer: by how much each source raises the mean cosine, with the standard error over
+    texts.
+    """
     n_layers = len(next(iter(changes.values())))
     ax = ax or plt.subplots(figsize=(max(6, 1.4 * n_layers), 3.2), layout="constrained")[1]
     width = 0.8 / len(changes)
@@ -99,7 +104,9 @@ def force_parts(
 def reach(
     curves: Mapping[str, Float[Array, " distance"]], *, marks: Mapping[str, int] | None = None, ax: Axes | None = None
 ) -> Axes:
-    """What share of each head's force comes from each distance back; dotted lines at the distances that are marked by name."""
+    """What share of each head's force comes from each distance back; dotted lines at the distances that are marked by
+    name.
+    """
     ax = ax or plt.subplots(figsize=(7.5, 3), layout="constrained")[1]
     for i, (name, shares) in enumerate(curves.items()):
         ax.plot(np.asarray(shares), "o-", color=COLOURS[i], markersize=3, linewidth=1, label=name)
@@ -114,7 +121,9 @@ def reach(
 def step_curves(
     curves: Mapping[str, Float[Array, " time"]], fits: Mapping[str, Float[Array, " time"]], *, ax: Axes | None = None
 ) -> Axes:
-    """The mean cosine from step to step (dots), and in the same colour the equation that was fitted to it (line), where there is one."""
+    """The mean cosine from step to step (dots), and in the same colour the equation that was fitted to it (line), where
+    there is one.
+    """
     ax = ax or plt.subplots(figsize=(7, 3.6), layout="constrained")[1]
     for i, (name, values) in enumerate(curves.items()):
         ax.plot(np.asarray(values), "o", color=COLOURS[i], markersize=5, label=name)

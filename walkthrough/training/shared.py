@@ -75,7 +75,8 @@ def loss_of_shipped(model: PaperModel, stored: bytes, text: Text) -> float:
 
 
 def held_out_texts(run: LiveRun, n: int = 8) -> dict[str, Int[Tensor, "text pos"]]:
-    """Texts that no shipped model has read, in the tokens of the course's models and in the run's; they ship with the model.
+    """Texts that no shipped model has read, in the tokens of the course's models and in the run's; they ship with the
+    model.
 
     So they are the same on every computer, whatever its version of Python.
     """

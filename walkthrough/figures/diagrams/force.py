@@ -13,10 +13,11 @@ OWN, SENDER = math.radians(78), math.radians(8)  # where the two tokens stand
 
 
 def force_on_sphere(towards: Number, radial: Number, sideways: Number, *, ax: Axes | None = None) -> Axes:
-    """Two tokens on their sphere and the force of one on the other, from both sides: in the plane of both, and from above.
+    """Two tokens on their sphere and the force of one on the other, from both sides: in the plane of both, and from
+    above.
 
-    The three parts are numbers from -1 to 1: on the way to the sender, along the token itself, and at right angles to both. Raises
-    ValueError for a part that is larger.
+    The three parts are numbers from -1 to 1: on the way to the sender, along the token itself, and at right angles to
+    both. Raises ValueError for a part that is larger.
     """
     if max(abs(towards), abs(radial), abs(sideways)) > 1:
         raise ValueError(f"the parts are {towards}, {radial} and {sideways}: give numbers from -1 to 1")
