@@ -253,6 +253,17 @@ def test_shared_layers_are_one_and_written_out_they_give_the_same_numbers(tokens
     torch.testing.assert_close(bridge.W_V[0], bridge.W_V[2])
 
 
+def test_a_layer_applied_as_often_as_in_training_is_the_model_and_more_often_it_clusters():
+    tokens, network = shared_model.kept_texts("small")[:3], shared_model.shared_network()
+    found, losses = steps.applied_further(network, tokens, [0, 12, 100])
+    whole = cosines.cosines_by_part(shared_model.load_shared(), tokens)
+    torch.testing.assert_close(found[:2], whole[[0, 12]], atol=1e-4, rtol=0)
+    expected = behaviour.loss_per_position(network(tokens[:, :-1]), tokens).mean()
+    assert losses[1].item() == pytest.approx(expected.item(), abs=1e-4)
+    assert found[2].min() > 0.9
+    assert losses[2] > losses[1] + 1
+
+
 def test_shuffled_texts_hold_the_same_tokens_and_begin_with_bos():
     texts = shared_model.kept_texts()
     mixed = shared_model.shuffled_texts(texts, seed=4)
@@ -397,6 +408,9 @@ def test_figures_show_all_that_they_are_given():
     assert [line.get_ydata().tolist() for line in ax.lines[:2]] == [shares[0].tolist(), shares[1].tolist()]
     ax = figures.step_curves({"a": shares[0], "b": shares[1]}, {"b": shares[2]})
     assert [line.get_ydata().tolist() for line in ax.lines[:3]] == [row.tolist() for row in shares]
+    left, right = figures.times_applied([1, 10], {"a": shares[0, :2]}, {"a": shares[1, :2]}, trained=5)
+    assert [ax.lines[0].get_ydata().tolist() for ax in (left, right)] == [shares[0].tolist(), shares[1].tolist()]
+    ax = figures.step_curves({"a": shares[0], "b": shares[1]}, {"b": shares[2]})
     assert "equation" in [text.get_text() for text in ax.get_legend().get_texts()][-1]
 
 

@@ -21,19 +21,29 @@ def shared_card(folder: Path = FOLDER) -> dict:
     return models.read_card(NAME, folder)
 
 
+def shared_network(seed: int | None = None, folder: Path = FOLDER) -> SharedWeights:
+    """The network itself, with its one layer: trained, or with the random weights of a seed.
+
+    Raises ValueError for weights that are missing or not the card's.
+    """
+    card, file = shared_card(folder), folder / f"{NAME}.safetensors"
+    network = SharedWeights(models.config(**card["config"]), seed or 0)
+    if seed is None:
+        if not file.exists() or hashlib.sha256(file.read_bytes()).hexdigest() != card["sha256"]:
+            raise ValueError(f"the weights {file.name} in {folder} are not those of the card: install the course again")
+        network.load_state_dict(
+            {key: t.float() for key, t in load_safetensors(file.read_bytes()).items()}, strict=False
+        )
+    return network.requires_grad_(False)
+
+
 def load_shared(folder: Path = FOLDER) -> models.TransformerBridge:
     """The model whose layers are one and the same, as a bridge with a copy of the layer for each time that it is used.
 
     After each layer, and after the embedding, the stream is put back on a sphere (RMSNorm without a gain): `resid_pre`
-    of a layer is that of `resid_post` of the one before. Raises ValueError for weights that are missing or not the
-    card's.
+    of a layer is that of `resid_post` of the one before. Raises ValueError as `shared_network` does.
     """
-    card, file = shared_card(folder), folder / f"{NAME}.safetensors"
-    if not file.exists() or hashlib.sha256(file.read_bytes()).hexdigest() != card["sha256"]:
-        raise ValueError(f"the weights {file.name} in {folder} are not those of the card: install the course again")
-    network = SharedWeights(models.config(**card["config"]))
-    network.load_state_dict({key: t.float() for key, t in load_safetensors(file.read_bytes()).items()}, strict=False)
-    return models.bridge(network.written_out(), models.load_tokenizer(folder), NAME)
+    return models.bridge(shared_network(folder=folder).written_out(), models.load_tokenizer(folder), NAME)
 
 
 def any_model(name: str) -> models.TransformerBridge:
@@ -44,7 +54,7 @@ def any_model(name: str) -> models.TransformerBridge:
 def random_twin(name: str, seed: int = 1) -> models.TransformerBridge:
     """A model of the same shape with random weights: of a shipped model, or of "shared-weights"."""
     if name == NAME:
-        network = SharedWeights(models.config(**shared_card()["config"]), seed).written_out()
+        network = shared_network(seed).written_out()
     else:
         network = models.network(models.config(**models.read_card(name)["config"]), seed)
     return models.bridge(network, None, f"random {name}")

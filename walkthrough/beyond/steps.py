@@ -1,10 +1,17 @@
 """How a mean cosine moves from step to step, beside the equation of tokens that stand at equal angles."""
 
-import numpy as np
-from jaxtyping import Float
-from scipy.optimize import least_squares
+from collections.abc import Sequence
 
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy.optimize import least_squares
+from torch import Tensor
+
+from walkthrough.behaviour import loss_per_position
 from walkthrough.beyond.clusters import equiangular_cosine
+from walkthrough.beyond.cosines import mean_cosine
+from walkthrough.training.shared import SharedWeights
 
 
 def equiangular_steps(
@@ -31,3 +38,21 @@ def equiangular_error(cosines: Float[np.ndarray, " time"], n_tokens: int, fitted
     beta, step = fit_equiangular(cosines[:fitted], n_tokens)
     expected = equiangular_steps(float(cosines[0]), n_tokens, beta, step, len(cosines) - 1)
     return float(np.abs(expected - cosines)[fitted:].max())
+
+
+@torch.no_grad()
+def applied_further(
+    network: SharedWeights, tokens: Int[Tensor, "text pos"], times: Sequence[int]
+) -> tuple[Float[Tensor, "time text"], Float[Tensor, " time"]]:
+    """Mean cosines, and the mean loss in nats, when the layer is applied so many times, fewer or more than in training.
+
+    `times` increase. `<BOS>` is left out of the cosines.
+    """
+    x, done, cosines, losses = network.entered(network.tok_embed(tokens)), 0, [], []
+    for time in times:
+        for _ in range(time - done):
+            x = network.between(network.layers[0](x)[0])
+        done = time
+        cosines.append(mean_cosine(x[:, 1:]))
+        losses.append(loss_per_position(network.head(x[:, :-1]), tokens).mean())
+    return torch.stack(cosines), torch.stack(losses)
