@@ -5,7 +5,9 @@ nothing happens any more. Here a few dozen systems step together, in the span of
 """
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import chain
 
 import numpy as np
 from jaxtyping import Float
@@ -14,7 +16,6 @@ from scipy.integrate import RK45
 from walkthrough.beyond.particles import Kind, Number, pair_cosines, require_system, velocity
 
 TOGETHER = 2**16  # numbers in the state of the systems that step together: its stages stay in a processor's cache
-SAME = 1e-3  # with no token farther from the first, a system is one point and stays so: cosines from 1 - 2e-6
 
 
 def in_their_span(x: Float[np.ndarray, "*system token dim"]) -> Float[np.ndarray, "*system token coordinate"]:
@@ -36,14 +37,14 @@ def pairs_of(
 def simulate_many(
     x: Float[np.ndarray, "system token dim"], beta: Float[np.ndarray, " system"] | Number,
     times: Float[np.ndarray, " time"], *, observe: Callable[[np.ndarray], np.ndarray] = pairs_of, kind: Kind = "SA",
-    causal: bool = False, tolerance: float = 1e-6,
+    causal: bool = False, tolerance: float = 1e-6, threads: int = 1,
 ) -> Float[np.ndarray, "time system *seen"]:  # fmt: skip
-    """What `observe` sees of the cosines [system, token, token] of many systems, each with its beta, at the given times.
+    """What `observe` sees of the cosines [system, token, token] of many systems at the given times.
 
     Dormand and Prince's method (scipy's RK45, its coefficients and its interpolation). `tolerance` is how far a token
     may be off after one step, as a root mean square over a system; cosines come out within about three times that. It
-    is explicit: for USA it pays up to beta 5 or so. Raises ValueError for what `require_system` refuses, and for times
-    that do not increase from 0.
+    is explicit: for USA it pays up to beta 5 or so. `threads` of them work side by side. Raises
+    ValueError for what `require_system` refuses, and for times that do not increase from 0.
     """
     require_system(x, beta, kind)
     times = np.asarray(times, np.float64)
@@ -52,13 +53,20 @@ def simulate_many(
     betas = np.broadcast_to(np.asarray(beta, np.float64), len(x))
     points, seen = in_their_span(x), None
     size = max(1, TOGETHER // points[0].size)
+    rate = partial(velocity, kind=kind, causal=causal)
+
+    def follow(some: np.ndarray) -> list[tuple]:
+        """What is seen of some systems: at which times, of which of them, and what."""
+        cosines = lambda moved: pair_cosines(moved / np.linalg.norm(moved, axis=-1, keepdims=True))
+        path = _march(points[some], betas[some], times, rate, tolerance)
+        return [(at, some[index], observe(cosines(moved))) for at, index, moved in path]
+
     # Systems of similar beta need about as many steps.
-    for some in np.split(np.argsort(betas, kind="stable"), range(size, len(x), size)):
-        rate = partial(velocity, kind=kind, causal=causal)
-        for at, index, moved in _march(points[some], betas[some], times, rate, tolerance):
-            what = observe(pair_cosines(moved / np.linalg.norm(moved, axis=-1, keepdims=True)))
+    parts = np.split(np.argsort(betas, kind="stable"), range(size, len(x), size))
+    with ThreadPoolExecutor(threads) as pool:
+        for at, index, what in chain.from_iterable(pool.map(follow, parts)):
             seen = np.empty((len(times), len(x), *what.shape[1:])) if seen is None else seen
-            seen[at, some[index]] = what
+            seen[at, index] = what
     return seen
 
 
@@ -93,7 +101,7 @@ def _march(
         now = reached
         x, f = (a if good.all() else np.where(good[:, None, None], a, b) for a, b in ((new, x), (stages[6], stages[0])))
         h = h * np.clip(0.9 * np.maximum(error, 1e-10) ** -0.2, 0.2, 10)
-        together = np.square(x - x[:, :1]).sum(-1).max(1) < SAME**2
+        together = np.square(x - x[:, :1]).sum(-1).max(1) < tolerance  # one point, and it stays so
         for i in np.flatnonzero(together & (following < len(times))):
             yield slice(following[i], None), each[i : i + 1], x[i : i + 1]
             following[i] = len(times)

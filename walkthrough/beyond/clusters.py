@@ -11,7 +11,7 @@ from scipy.integrate import quad, solve_ivp
 from scipy.optimize import linprog
 from scipy.sparse.csgraph import connected_components
 
-from walkthrough.beyond.batches import simulate_many
+from walkthrough.beyond.batches import in_their_span, simulate_many
 from walkthrough.beyond.particles import Kind, Number, random_points
 
 
@@ -39,16 +39,18 @@ def cluster_counts(
 
 def phase_diagram(
     n_tokens: int, dim: int, betas: Float[np.ndarray, " beta"], times: Float[np.ndarray, " time"], *, seeds: int = 16,
-    kind: Kind = "SA", above: Number = 0.999,
+    kind: Kind = "SA", above: Number = 0.999, tolerance: float = 1e-4, threads: int = 1,
 ) -> Float[np.ndarray, "time beta"]:  # fmt: skip
     """The share of pairs of different tokens whose cosine is above this one, over random starts: P(<x_i, x_j> > 0.999).
 
-    The paper's figure (section 6): n 32, times to 30, beta from 0.1 to 9. Starts as in `cluster_counts`.
+    The paper's figure (section 6): n 32, times to 30, beta from 0.1 to 9. Starts as in `cluster_counts`. With
+    threads above 1, parts of the batch run side by side.
     """
     starts = np.stack([random_points(n_tokens, dim, seed=seed) for seed in range(seeds)])
-    x, beta = np.tile(starts, (len(betas), 1, 1)), np.repeat(betas, seeds)
-    near = lambda c: ((c > above).sum((-1, -2)) - n_tokens) / (n_tokens * (n_tokens - 1))
-    return simulate_many(x, beta, times, observe=near, kind=kind).reshape(len(times), len(betas), seeds).mean(-1)
+    x, beta = np.tile(in_their_span(starts), (len(betas), 1, 1)), np.repeat(betas, seeds)
+    near = lambda c: (np.count_nonzero(c > above, axis=(-1, -2)) - n_tokens) / (n_tokens * (n_tokens - 1))
+    seen = simulate_many(x, beta, times, observe=near, kind=kind, tolerance=tolerance, threads=threads)
+    return seen.reshape(len(times), len(betas), seeds).mean(-1)
 
 
 def equiangular_rate(

@@ -10,6 +10,7 @@ from walkthrough.figures.diagrams.force import force_on_sphere
 from walkthrough.figures.diagrams.mixtures import mixtures
 from walkthrough.figures.diagrams.offsets import offsets_and_heads
 from walkthrough.figures.diagrams.orders import ordered_runs, two_routes
+from walkthrough.figures.diagrams.particles import layers_as_time, tangent_force
 from walkthrough.figures.diagrams.paths import freezing, path_expansion
 from walkthrough.figures.diagrams.spaces import bench, subspaces
 from walkthrough.figures.diagrams.stream import composition, head, residual_stream
@@ -18,6 +19,6 @@ from walkthrough.figures.diagrams.text import arcs, rotation, tokens_to_logits
 from walkthrough.figures.diagrams.transition import transition
 
 __all__ = [
-    "arcs", "bench", "composition", "direct_path", "directions", "force_on_sphere", "free_turns", "freezing", "head", "kronecker", "layernorm", "low_rank", "mixtures",
-    "neuron", "offsets_and_heads", "ordered_runs", "path_expansion", "residual_stream", "rotation", "subspaces", "tokens_to_logits", "transition", "two_by_two", "two_routes",
+    "arcs", "bench", "composition", "direct_path", "directions", "force_on_sphere", "free_turns", "freezing", "head", "kronecker", "layernorm", "layers_as_time", "low_rank", "mixtures",
+    "neuron", "offsets_and_heads", "ordered_runs", "path_expansion", "residual_stream", "rotation", "subspaces", "tangent_force", "tokens_to_logits", "transition", "two_by_two", "two_routes",
 ]  # fmt: skip
