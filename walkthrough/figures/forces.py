@@ -139,7 +139,7 @@ def times_applied(
     times: Sequence[int], cosines: Mapping[str, Float[Array, " time"]], losses: Mapping[str, Float[Array, " time"]], *,
     trained: int,
 ) -> list[Axes]:  # fmt: skip
-    """Mean cosine and loss over how often the layer is applied, on a logarithmic axis; dotted: as often as in training."""
+    """Mean cosine and loss over how often the layer is applied, on a logarithmic axis; dotted: as in training."""
     axes = list(plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")[1])
     for ax, curves, label in zip(axes, (cosines, losses), ("mean cosine between two tokens", "loss (nats)")):
         for i, (name, values) in enumerate(curves.items()):
