@@ -167,5 +167,5 @@ def parts(curves: dict[str, Tensor]) -> dict[str, Float[Tensor, " time"]]:
         "match: gain": direct + through_own,
         "copying: own logit": curves["own_logit"][:, 1, match],
         "prefix matching": curves["prefix_matching"][:, 1, match],
-        "second copy": curves["first_copy_loss"] - curves["second_copy_loss"],
+        "gain from the first copy": curves["first_copy_loss"] - curves["second_copy_loss"],
     }
