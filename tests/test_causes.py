@@ -1,5 +1,6 @@
 """What is measured of causes, by a second road: against whole models, and against loops."""
 
+import json
 import shutil
 
 import numpy as np
@@ -8,10 +9,10 @@ import torch
 
 from walkthrough import behaviour, interventions, models, paths
 from walkthrough.training import causes as causes_command
-from walkthrough.training import live
+from walkthrough.training import causes_table, live
 from walkthrough.training.cause_networks import ALL_NETWORKS
 from walkthrough.training.live import LENGTH, PROMPTS
-from walkthrough.two_layers import cause_runs, causes
+from walkthrough.two_layers import cause_runs, causes, handmade
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,7 @@ def test_the_terms_of_a_score_add_up_to_the_scores_of_a_run(model, tokens):
     terms = causes.score_parts(parts, model.W_Q[1, 2], model.W_K[1, 2])
     total = terms.sum((0, 1))
     torch.testing.assert_close(causes.attention_without(total, 0 * total), cache["pattern", 1][:, 2])
+    torch.testing.assert_close(causes.head_terms(model, tokens, 2), terms)
     torch.testing.assert_close(terms[0, 2], slow["tokens", "positions"])
     torch.testing.assert_close(terms[0, 1], sum(slow["tokens", f"0:{head}"] for head in range(4)))
     torch.testing.assert_close(terms[3], torch.zeros_like(terms[3]))
@@ -59,6 +61,32 @@ def test_positions_in_the_stream_are_moved_by_heads(model, tokens):
     stream = model.W_E[tokens] + here
     layer = [paths.layer_output(p, x, model.W_V[0], model.W_O[0]) for p, x in zip(pattern, stream)]
     torch.testing.assert_close(parts.sum(0), stream + torch.stack(layer))
+
+
+def test_all_that_the_hand_made_pointer_reads_is_one_term():
+    """Positions through heads in the query, positions in the key; with them it matches, and without it does not."""
+    terms = handmade.pointer_terms(40, 15, 4)
+    whole = terms.sum((0, 1))
+    torch.testing.assert_close(terms[3, 2], whole)
+    for left_out, least, most in ((0 * whole, 0.99, 1), (terms[3, 2], 0, 0.1)):
+        pattern = causes.attention_without(whole, left_out)[:, None]
+        assert least < behaviour.prefix_matching_score(pattern, 15).item() <= most + 1e-6
+
+
+def test_control_sets_are_as_large_as_the_chosen_and_hold_none_of_them():
+    sets = causes.control_sets(2, 4, [(1, 1), (1, 3)])
+    assert len(sets) == len(set(map(frozenset, sets))) == 6
+    assert all(len(set(each)) == 2 and not {(1, 1), (1, 3)} & set(each) for each in sets)
+    assert sets == causes.control_sets(2, 4, [(1, 1), (1, 3)])
+    assert len(causes.control_sets(1, 4, [(0, 0)])) == 3
+
+
+def test_the_control_sets_of_the_table_are_those_that_are_drawn():
+    """Sets of one head cost what the table says of this head alone."""
+    run = cause_runs.table()["two layers"]["0"]
+    drawn = causes.control_sets(2, 4, [tuple(head) for head in run["induction_heads"]])
+    for alone, sets in zip(run["missed"], run["missed_controls"]):
+        assert [alone[layer][head] for ((layer, head),) in drawn] == sets
 
 
 def test_at_the_follower_s_own_distance_both_columns_are_the_prefix_matching_score(model, tokens):
@@ -147,6 +175,36 @@ def test_what_no_position_enters_forgets_the_order():
     torch.testing.assert_close(network(tokens)[:, -1], network(exchanged)[:, -1])
     network.layers[0].attn.alpha.data.fill_(0)
     assert not torch.allclose(network(tokens)[:, -1], network(exchanged)[:, -1], atol=1e-5)
+
+
+def test_a_network_with_nothing_of_order_sees_only_which_tokens_came():
+    network = ALL_NETWORKS["nothing of order"](models.config(1, d_model=32, n_heads=4, n_ctx=24, d_vocab=50), 1)
+    tokens = torch.randint(1, 50, (3, 20), generator=torch.Generator().manual_seed(0))
+    shuffled = tokens.clone()
+    shuffled[:, :-1] = tokens[:, torch.randperm(19, generator=torch.Generator().manual_seed(1))]
+    torch.testing.assert_close(network(tokens)[:, -1], network(shuffled)[:, -1])
+    assert not torch.allclose(network(tokens)[:, -2], network(shuffled)[:, -2], atol=1e-5)
+
+
+def test_a_new_table_keeps_what_was_measured_of_other_runs_on_the_same_text_only(tmp_path, monkeypatch):
+    """Nothing in the folder of snapshots: the table and the card stay as they are, or are empty for another text."""
+    shutil.copytree(cause_runs.FOLDER, tmp_path / "kept")
+    monkeypatch.setattr(causes_table, "TABLE", tmp_path / "kept" / "table.json")
+    monkeypatch.setattr("sys.argv", ["causes_table", str(tmp_path)])
+    monkeypatch.setattr(causes_table, "held_out", lambda text: None)
+    rows = np.arange(514).reshape(2, 257).astype(np.int16)
+    text, other = (live.Text(models.load_tokenizer().backend_tokenizer, r, torch.from_numpy(r[:1].astype(np.int64)))
+                   for r in (rows, rows + 1))  # fmt: skip
+    file = tmp_path / "kept" / "card.json"
+    card = json.loads(file.read_text(encoding="utf-8")) | {"corpus": text.sha256}
+    file.write_text(json.dumps(card), encoding="utf-8")
+    for read, same in ((text, True), (other, False)):
+        monkeypatch.setattr(causes_table, "read_text", lambda recipe, read=read: read)
+        with torch.enable_grad():  # main turns it off
+            causes_table.main()
+        assert (cause_runs.table(tmp_path / "kept") == cause_runs.table()) == same
+        assert (json.loads(file.read_text(encoding="utf-8")) == card) == same
+    assert cause_runs.table(tmp_path / "kept") == {}
 
 
 def test_rotary_scores_with_a_constant_still_know_distances_only():

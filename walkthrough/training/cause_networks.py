@@ -47,7 +47,16 @@ class SmearedAlone(PaperModel):
         return SmearedKeys(cfg, torch.zeros_like(self.pos.weight))
 
 
+class NothingOfOrder(PaperModel):
+    """No positions in any layer, and no smear: of order, a head knows the causal mask and nothing else."""
+
+    def attention(self, cfg, layer: int) -> PositionsInQK:
+        """The heads of a layer."""
+        return WithoutPositions(cfg, self.pos.weight)
+
+
 ALL_NETWORKS = NETWORKS | {
     "rotary and a constant": RotaryConstantModel, "rotary, first layer": RotaryFirstModel,
     "rotary and a constant, first layer": RotaryConstantFirstModel, "smeared keys alone": SmearedAlone,
+    "nothing of order": NothingOfOrder,
 }  # fmt: skip

@@ -30,6 +30,8 @@ FIXED, SHORTEST = 60, 16  # tokens of a copy: always as many; or at least so man
 RUNS: dict[str, tuple[str, int, str]] = {
     "one layer": ("paper", 1, "code"),
     "one layer, smeared keys": ("smeared keys alone", 1, "code"),
+    "one layer, neither": ("nothing of order", 1, "code"),
+    "one layer, smeared keys and positions": ("smeared keys", 1, "code"),
     "two layers": ("first-layer positions", 2, "code"),
     "rotary positions": ("rotary positions", 2, "code"),
     "fixed copies": ("first-layer positions", 2, "fixed"),

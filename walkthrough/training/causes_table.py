@@ -1,15 +1,14 @@
 """What is measured of the runs of `walkthrough.training.causes`, as one small table.
 
-`python -m walkthrough.training.causes_table folder` reads the snapshots in the folder and writes `TABLE`.
+`python -m walkthrough.training.causes_table folder` reads the snapshots in the folder and writes `TABLE`. What was
+measured before of other runs on the same text stays in it.
 """
 
 import argparse
 import dataclasses
 import hashlib
-import itertools
 import json
 import platform
-import random
 from pathlib import Path
 
 import torch
@@ -31,7 +30,6 @@ EARLY, LATE = (30, 60), (200, 256)  # positions: the stretches of notebook 08
 EVERY = 200  # steps between two measurements
 SHIPPED = ("one layer, smeared keys", "fixed copies", "two layers")
 ROWS = 64  # windows of held-out code
-CONTROLS = 6  # sets of other heads
 LENGTHS = (40, 60, 80, 100)  # of copies, on which runs on copied text are tried
 CHOSEN = 0.1  # the final prefix-matching score above which heads are ablated together
 
@@ -69,7 +67,7 @@ def measured(model: PaperModel, rows: Int[Tensor, "window pos"]) -> dict:
 def missed(model: PaperModel, rows: Int[Tensor, "window pos"], chosen: list[Head]) -> dict[str, list]:
     """By how much late minus early rises without heads, all patterns kept, in nats: [layer][head] of each by itself.
 
-    And of all `chosen` together, and of up to `CONTROLS` sets of as many others, drawn at random.
+    And of all `chosen` together, and of up to six sets of as many others, drawn at random.
     """
     tokens, patterns = rows[:, :-1], []
     final_stream(model, tokens, patterns=patterns)
@@ -81,8 +79,7 @@ def missed(model: PaperModel, rows: Int[Tensor, "window pos"], chosen: list[Head
         return late_minus_early(behaviour.loss_per_position(logits, rows), EARLY, LATE).mean().item()
 
     every = [(layer, head) for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads)]
-    sets = list(itertools.combinations([head for head in every if head not in chosen], len(chosen)))
-    sets = random.Random(0).sample(sets, min(CONTROLS, len(sets)))
+    sets = causes.control_sets(model.cfg.n_layers, model.cfg.n_heads, chosen)
     whole = score([])
     alone = torch.tensor([score([head]) - whole for head in every])
     return {
@@ -131,7 +128,7 @@ def by_length(model: PaperModel, length: int) -> dict[str, list]:
 
 def ship(folder: Path, text: Text) -> None:
     """The last models of the runs in `SHIPPED`, in float16, with one card."""
-    card = {"corpus": text.sha256, "python": platform.python_version(), "models": {}}
+    card = shipped_before(text) or {"corpus": text.sha256, "python": platform.python_version(), "models": {}}
     for name in SHIPPED:
         if not file_of(folder, name, 0).exists():
             continue
@@ -145,6 +142,13 @@ def ship(folder: Path, text: Text) -> None:
             "tokens": step * recipe.batch * recipe.n_ctx,
         }  # fmt: skip
     (TABLE.parent / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+
+
+def shipped_before(text: Text) -> dict | None:
+    """The card of the models that were shipped before, if their runs were trained on the same text."""
+    file = TABLE.parent / "card.json"
+    card = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"corpus": None}
+    return card if card["corpus"] == text.sha256 else None
 
 
 def learnt(name: str) -> set[str]:
@@ -179,11 +183,14 @@ def main() -> None:
     torch.set_grad_enabled(False)
     text = read_text(RECIPE)
     rows = held_out(text)
+    before = json.loads(TABLE.read_text(encoding="utf-8")) if shipped_before(text) else {}
     table: dict[str, dict] = {}
     for name in RUNS:
-        for seed in SEEDS:
-            if file_of(folder, name, seed).exists():
-                table.setdefault(name, {})[str(seed)] = kept(name, seed, folder, rows)
+        for seed in map(str, SEEDS):
+            if file_of(folder, name, int(seed)).exists():
+                table.setdefault(name, {})[seed] = kept(name, int(seed), folder, rows)
+            elif seed in before.get(name, {}):
+                table.setdefault(name, {})[seed] = before[name][seed]
     TABLE.parent.mkdir(exist_ok=True)
     ship(folder, text)
     lines = [f'"{name}": {json.dumps(runs)}' for name, runs in table.items()]

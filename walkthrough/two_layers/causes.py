@@ -1,10 +1,12 @@
 """Why induction heads form: keys that are smeared, heads that are missed, and what a query and a key read."""
 
+import itertools
+import random
 from collections.abc import Collection
 
 import torch
 from einops import einsum
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from walkthrough.paths import head_output
@@ -46,6 +48,13 @@ def stream_without(
     return stream
 
 
+def control_sets(n_layers: int, n_heads: int, chosen: Collection[tuple[int, int]]) -> list[tuple[tuple[int, int], ...]]:
+    """Up to six sets of as many (layer, head)s as `chosen`, none of them in it: always the same random draw."""
+    every = [(layer, head) for layer in range(n_layers) for head in range(n_heads)]
+    sets = list(itertools.combinations([head for head in every if head not in chosen], len(chosen)))
+    return random.Random(0).sample(sets, min(6, len(sets)))
+
+
 def read_parts(
     tokens: Float[Tensor, "batch pos d_model"],
     in_stream: Float[Tensor, "pos d_model"],
@@ -79,6 +88,16 @@ def score_parts(
     q, k = parts @ W_Q, parts @ W_K
     axes = "of_query batch query d_head, of_key batch key d_head -> of_query of_key batch query key"
     return einsum(q, k, axes) / W_Q.shape[-1] ** 0.5
+
+
+def head_terms(
+    model, tokens: Int[Tensor, "batch pos"], head: int
+) -> Float[Tensor, "of_query of_key batch query key"]:  # fmt: skip
+    """All terms of the scores of a head of layer 1, in a model whose positions W_Q and W_K read, and W_V does not."""
+    positions = model.W_pos[: tokens.shape[1]]
+    layer_0 = model.run_with_cache(tokens)[1]["pattern", 0], model.W_V[0], model.W_O[0]
+    parts = read_parts(model.W_E[tokens], torch.zeros_like(positions), positions, *layer_0)
+    return score_parts(parts, model.W_Q[1, head], model.W_K[1, head])
 
 
 def attention_without(

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from walkthrough.paths import attention_pattern, head_output
+from walkthrough.two_layers.causes import read_parts, score_parts
 
 
 def bench(
@@ -70,3 +71,18 @@ def pointer_heads(
     find = (equal, torch.cat([token, place], dim=1), place, pointer.T.roll(-1, dims=0))
     fetch = (1000 * pointer, place, 20 * token, out.T)
     return [find, fetch]
+
+
+def pointer_terms(d_vocab: int, length: int, batch: int) -> Float[Tensor, "of_query of_key batch query key"]:
+    """All terms of the scores of the second of `pointer_heads`, as `causes.score_parts` returns them.
+
+    On `<BOS>` (token 0) and `length` different random tokens said twice: the first head points to *the* earlier copy.
+    """
+    W_E, W_pos, W_U = bench(d_vocab, 2 * length + 1)
+    once = torch.stack([1 + torch.randperm(d_vocab - 1)[:length] for _ in range(batch)])
+    tokens = torch.cat([torch.zeros(batch, 1, dtype=torch.long), once, once], dim=1)
+    find, fetch = pointer_heads(W_E, W_pos, W_U)
+    patterns = run_heads(tokens, W_E, W_pos, W_U, [find, fetch], in_stream=True)[1]
+    W_V, W_O = find[2][None], find[3][None]
+    parts = read_parts(W_E[tokens], W_pos, torch.zeros_like(W_pos), patterns[:, :1], W_V, W_O)
+    return score_parts(parts, fetch[0], fetch[1])
