@@ -284,7 +284,8 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
     "figures/diagrams/__init__": {f"{W}.figures.diagrams.{part}"
                                   for part in ("beyond", "directions", "force", "mixtures", "offsets", "orders", "particles", "paths", "spaces", "stream", "tables", "text", "transition")},
     "widgets/__init__": {f"{W}.widgets.{kind}_explorer" for kind in ("attention", "checkpoint", "circuit", "composition", "logit")}
-                        | {f"{W}.widgets.guess", f"{W}.widgets.training_monitor"},
+                        | {f"{W}.widgets.guess", f"{W}.widgets.particle_movie", f"{W}.widgets.training_monitor"},
+    "widgets/particle_movie": {f"{W}.figures", f"{W}.widgets.page"},
     "widgets/page": {f"{W}.widgets.either"},
     "widgets/explorer": {f"{W}.figures.basics", f"{W}.models", f"{W}.widgets.page"},
     "widgets/training_page": {f"{W}.figures", f"{W}.training.live", f"{W}.widgets.page"},

@@ -80,8 +80,10 @@ def pull_weights(
     e^(beta cosine) over its row's sum for SA, over the number of keys for USA. Causal: no token looks at later ones.
     """
     n = cosines.shape[-1]
-    top = 1 if kind == "SA" else 0  # a token's cosine with itself: e^beta, taken out of both sides of the fraction
-    weights = np.minimum(cosines, 2) - top  # a step that an integrator only tries may leave the sphere by far
+    if kind == "SA":
+        weights = cosines - 1  # a token's cosine with itself: e^beta, taken out of both sides of the fraction
+    else:
+        weights = np.minimum(cosines, 2)  # a step that an integrator only tries may leave the sphere by far
     weights *= np.asarray(beta)[..., None, None]
     np.exp(weights, out=weights)
     if causal:

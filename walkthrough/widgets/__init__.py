@@ -6,6 +6,7 @@ from walkthrough.widgets.circuit_explorer import CircuitExplorer
 from walkthrough.widgets.composition_explorer import CompositionExplorer
 from walkthrough.widgets.guess import Guess
 from walkthrough.widgets.logit_explorer import LogitExplorer
+from walkthrough.widgets.particle_movie import ParticleMovie
 from walkthrough.widgets.training_monitor import TrainingMonitor
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "CompositionExplorer",
     "Guess",
     "LogitExplorer",
+    "ParticleMovie",
     "TrainingMonitor",
 ]
