@@ -1,7 +1,8 @@
 """The phase diagram of particles against a plain loop of `solve_ivp`; nothing is asserted about time.
 
-`python tests/run.py benchmarks -k particles`, on an idle machine. The loop takes long: a part of it is run, spread over all
-betas, and its time is multiplied. Errors of both are taken against a run of very small steps.
+`python tests/run.py benchmarks -k particles`, on an idle machine. The loop takes long: a part of it is run, spread
+over all betas, and its time is multiplied. Errors of both are taken against a run of very small steps. Without the
+checks of annotations (`-o addopts=`) the batch is a fifth faster.
 """
 
 import os
@@ -38,18 +39,17 @@ def seconds(function):
 
 
 @pytest.mark.parametrize(
-    ("how", "tolerance"), [({}, 1e-3), ({"rtol": 1e-6, "atol": 1e-8}, 2e-6)], ids=["loose", "tight"]
+    ("how", "tolerance"), [({}, 3e-4), ({"rtol": 1e-6, "atol": 1e-8}, 2e-6)], ids=["loose", "tight"]
 )
 def test_particles_phase_diagram(short, how, tolerance):
-    """50 betas and 16 starts in one call; solve_ivp at its own tolerances and at narrow ones, the batch at no more error."""
+    """50 betas and 16 starts in one call; solve_ivp at its own tolerances and at narrow ones."""
     betas = np.linspace(0.1, 9, 4 if short else 50)
     starts = [particles.random_points(N, DIM, seed=seed) for seed in range(SEEDS)]
     sample = [(i, i % SEEDS) for i in range(0, len(betas), 1 if short else 2)]
     took, ends = seconds(lambda: [plain(starts[seed], betas[i], **how) for i, seed in sample])
     loop = took * len(betas) * SEEDS / len(sample)
-    print(
-        f"\nloop of solve_ivp {how or 'as it is'}: {loop[0]:.1f} s ({loop[1]:.1f} s of a processor), from {len(sample)} of {len(betas) * SEEDS} systems"
-    )
+    print(f"\nloop of solve_ivp {how or 'as it is'}: {loop[0]:.1f} s ({loop[1]:.1f} s of a processor),", end=" ")
+    print(f"from {len(sample)} of {len(betas) * SEEDS} systems")
     for threads in sorted({1, os.cpu_count() or 1}):
         diagram = lambda: clusters.phase_diagram(
             N,

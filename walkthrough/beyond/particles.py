@@ -68,7 +68,7 @@ def require_system(x: object, beta: object, kind: str = "SA") -> None:
 
 def pair_cosines(x: Float[np.ndarray, "*system token dim"]) -> Float[np.ndarray, "*system token token"]:
     """The dot products of all pairs of points on the sphere."""
-    return x @ np.swapaxes(x, -1, -2)
+    return x.copy() @ np.swapaxes(x, -1, -2)  # of one array with itself, NumPy makes half and mirrors it: slower
 
 
 def pull_weights(
@@ -80,16 +80,15 @@ def pull_weights(
     e^(beta cosine) over its row's sum for SA, over the number of keys for USA. Causal: no token looks at later ones.
     """
     n = cosines.shape[-1]
-    if kind == "SA":
-        weights = cosines - 1  # a token's cosine with itself: e^beta, taken out of both sides of the fraction
-    else:
-        weights = np.minimum(cosines, 2)  # a step that an integrator only tries may leave the sphere by far
+    # SA: e^beta, a token's own, is taken out of both sides of the fraction. USA: a step that an integrator only tries
+    # may leave the sphere by far.
+    weights = cosines - 1 if kind == "SA" else np.minimum(cosines, 2)
     weights *= np.asarray(beta)[..., None, None]
     np.exp(weights, out=weights)
     if causal:
         weights *= np.tri(n)
     if kind == "SA":
-        weights /= weights.sum(-1, keepdims=True)
+        weights /= np.einsum("...k->...", weights)[..., None]  # `sum` is slow for short rows
     else:
         weights /= np.arange(1, n + 1)[:, None] if causal else n
     return weights
