@@ -133,6 +133,38 @@ def test_the_identity_pulls_straight_towards_and_its_opposite_straight_away(sign
     assert forces.mean_pull(attention, found).item() == pytest.approx(sign, abs=1e-4)
 
 
+def test_tokens_of_different_texts_are_compared_pair_by_pair():
+    x = noise(3, 4, 6) + 0.3
+    pairs = [cosine(x[a, i], x[b, j]) for a in range(3) for b in range(3) if a != b for i in range(4) for j in range(4)]
+    assert cosines.cosine_between_texts(x).item() == pytest.approx(sum(pairs) / len(pairs), abs=1e-6)
+    with pytest.raises(ValueError, match="only one text"):
+        cosines.cosine_between_texts(x[:1])
+
+
+def test_a_force_is_the_sum_of_three_parts_at_right_angles():
+    for _ in range(5):
+        force, token, sender = noise(3, 7)
+        along, towards, sideways = forces.force_in_three(force, token, sender)
+        torch.testing.assert_close(along + towards + sideways, force)
+        plane = torch.linalg.qr(torch.stack([token, sender], 1)).Q  # the second column is the way, up to its sign
+        torch.testing.assert_close(along, plane[:, 0] * (force @ plane[:, 0]), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(towards, plane[:, 1] * (force @ plane[:, 1]), atol=1e-5, rtol=1e-4)
+        pulled = forces.pull(torch.stack([force, force]), torch.stack([token, sender]))[0, 1].item()
+        on_sphere = (force - along).norm().item()
+        assert pulled == pytest.approx(
+            math.copysign(towards.norm().item(), (towards @ sender).item()) / on_sphere, abs=1e-5
+        )
+
+
+@pytest.mark.parametrize("factor", [3, -0.7, 0])
+def test_there_is_no_way_to_a_sender_straight_above_or_below_or_nowhere(factor):
+    force, token = noise(2, 7)
+    along, towards, sideways = forces.force_in_three(force, token, factor * token)
+    assert towards.tolist() == [0] * 7
+    assert (sideways @ token).item() == pytest.approx(0, abs=1e-5)
+    torch.testing.assert_close(along + sideways, force)
+
+
 def test_the_mean_pull_counts_each_pair_by_its_attention_but_not_bos_nor_itself():
     attention, pulls, total, weight = torch.softmax(noise(4, 4), -1), noise(4, 4), 0, 0
     for i in range(4):

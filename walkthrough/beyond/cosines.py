@@ -56,6 +56,17 @@ def split_by_other_texts(x: Float[Tensor, "text pos d_model"]) -> tuple[Float[Te
     return torch.stack([common for common, _ in parts]), torch.stack([rest for _, rest in parts])
 
 
+def cosine_between_texts(x: Float[Tensor, "text pos d_model"]) -> Float[Tensor, ""]:
+    """The mean cosine between a token of one text and a token of another; ValueError for a single text.
+
+    Tokens that attract each other raise the cosine within texts only. What raises both has another cause.
+    """
+    if len(x) < 2:
+        raise ValueError("there is only one text: give at least two, to compare tokens of one with those of another")
+    means = unit_vectors(x).mean(1)
+    return (means.sum(0).square().sum() - means.square().sum()) / (len(x) * (len(x) - 1))
+
+
 @torch.no_grad()
 def streams_by_part(model, tokens: Int[Tensor, "text pos"]) -> dict[str, Float[Tensor, "text pos_after_bos d_model"]]:
     """The residual stream after the embedding and after every part that adds to it, by name, for any bridge.

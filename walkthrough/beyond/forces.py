@@ -17,6 +17,23 @@ from walkthrough.models import check_head
 from walkthrough.paths import layer_parts
 
 
+def force_in_three(
+    force: Float[Tensor, " d_model"], token: Float[Tensor, " d_model"], sender: Float[Tensor, " d_model"]
+) -> Float[Tensor, "part d_model"]:
+    """A force on a token as a sum of three: along the token itself, on the way to the sender, and sideways.
+
+    The way is the sender's part at right angles to the token. A sender in the token's own direction, in the opposite
+    one, or of length zero, has no way: then the second part is zero.
+    """
+    up = token / token.norm()
+    along = (force @ up) * up
+    way = sender - (sender @ up) * up
+    towards = torch.zeros_like(force)
+    if way.norm() > 1e-6 * sender.norm():  # what rounding leaves of a way has no meaning
+        towards = (force @ way) * way / way.square().sum()
+    return torch.stack([along, towards, force - along - towards])
+
+
 def pull(
     moved: Float[Tensor, "*head key d_model"], x: Float[Tensor, "pos d_model"]
 ) -> Float[Tensor, "*head query key"]:  # fmt: skip

@@ -41,6 +41,20 @@ def equiangular_error(cosines: Float[np.ndarray, " time"], n_tokens: int, fitted
 
 
 @torch.no_grad()
+def streams_further(
+    network: SharedWeights, tokens: Int[Tensor, "text pos"], times: Sequence[int]
+) -> Float[Tensor, "time text pos d_model"]:
+    """The stream when the layer is applied so many times, fewer or more than in training; `times` increase."""
+    x, done, streams = network.entered(network.tok_embed(tokens)), 0, []
+    for time in times:
+        for _ in range(time - done):
+            x = network.between(network.layers[0](x)[0])
+        done = time
+        streams.append(x)
+    return torch.stack(streams)
+
+
+@torch.no_grad()
 def applied_further(
     network: SharedWeights, tokens: Int[Tensor, "text pos"], times: Sequence[int]
 ) -> tuple[Float[Tensor, "time text"], Float[Tensor, " time"]]:
@@ -48,11 +62,6 @@ def applied_further(
 
     `times` increase. `<BOS>` is left out of the cosines.
     """
-    x, done, cosines, losses = network.entered(network.tok_embed(tokens)), 0, [], []
-    for time in times:
-        for _ in range(time - done):
-            x = network.between(network.layers[0](x)[0])
-        done = time
-        cosines.append(mean_cosine(x[:, 1:]))
-        losses.append(loss_per_position(network.head(x[:, :-1]), tokens).mean())
-    return torch.stack(cosines), torch.stack(losses)
+    streams = streams_further(network, tokens, times)
+    losses = [loss_per_position(network.head(x[:, :-1]), tokens).mean() for x in streams]
+    return mean_cosine(streams[:, :, 1:]), torch.stack(losses)
