@@ -227,7 +227,7 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
     "training/forward": {f"{W}.models"},
     "training/shared": {f"{W}.corpus", f"{W}.models", *(f"{W}.training.{part}" for part in ("live", "recipes", "trainer"))},
     "training/variants": {f"{W}.models", f"{W}.training.muon"},
-    "training/histories": {f"{W}.training.{part}" for part in ("live", "recipes", "records")},
+    "training/histories": {f"{W}.training.{part}" for part in ("live", "recipes", "records")} | {f"{W}.networks"},
     "training/cause_networks": {f"{W}.models", f"{W}.training.variants"},
     "training/causes": {f"{W}.models", *(f"{W}.training.{part}" for part in ("cause_networks", "live", "recipes"))},
     "training/causes_table": {f"{W}.behaviour", f"{W}.corpus", f"{W}.interventions", f"{W}.models",

@@ -73,6 +73,8 @@ def test_the_given_head_looks_back_from_the_first_step_and_whatever_its_weights_
         run.advance()
     patterns = run.patterns(run.twice[:, :-1])[1]
     assert patterns[0][:, 0].diagonal(-1, -2, -1).min() > 0.9
+    histories.given(run, back=2)
+    assert run.patterns(run.twice[:, :-1])[1][0][:, 0].diagonal(-2, -2, -1).min() > 0.9
     assert patterns[0][:, 1].diagonal(-1, -2, -1)[:, 1:].max() < 0.9
     assert run.model.layers[0].attn.q.weight.grad[:8].abs().max() == 0
 
@@ -123,7 +125,9 @@ def test_histories_are_told_apart_and_the_best_head_is_one_that_works():
 def test_the_table_of_histories_holds_what_is_planned():
     named = {row["history"] for row in histories.read()}
     ablated = {
-        f"{kind} ablated {when}" for kind in ("previous-token head", "induction head") for when in ("early", "late")
+        f"{kind} ablated {when}"
+        for kind in ("previous-token head", "induction head", "other head of layer 0")
+        for when in ("early", "late")
     }
     assert named == {"as it is", "followed", *ablated, *histories.TRIALS}
     for name, seed, _ in histories.planned():

@@ -53,16 +53,16 @@ def adam_given(run: LiveRun) -> None:
     given(run)
 
 
-def given(run: LiveRun) -> None:
-    """Head 0:0 is a previous-token head from the first step on, whatever W_Q and W_K say."""
+def given(run: LiveRun, back: int = 1) -> None:
+    """Head 0:0 looks one place back (or so many) from the first step on, whatever W_Q and W_K say."""
     frequency = math.pi * torch.logspace(0, -math.log10(run.recipe.n_ctx), run.model.cfg.d_head // 2)
-    angle = torch.arange(-1, run.recipe.n_ctx)[:, None] * frequency
-    places = torch.cat([angle.cos(), angle.sin()], -1)  # a row for each position, from -1 on
+    angle = torch.arange(-back, run.recipe.n_ctx)[:, None] * frequency
+    places = torch.cat([angle.cos(), angle.sin()], -1)  # a row for each position, from -back on
 
     def matched(q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         """Queries and keys, those of head 0:0 from positions alone."""
         q, k, n_pos = q.clone(), k.clone(), q.shape[2]
-        q[:, 0], k[:, 0] = SHARP * places[:n_pos], places[1 : n_pos + 1]
+        q[:, 0], k[:, 0] = SHARP * places[:n_pos], places[back : n_pos + back]
         return q, k
 
     run.model.layers[0].attn.matched = matched
@@ -99,6 +99,9 @@ BATCHES = {f"constant, batch {batch}": batch for batch in (1, 2, 3, 4, 6, 8)}
 # What is tried: its recipe, what is done before the first step, and for how many tokens at most
 TRIALS: dict[str, tuple[Recipe, Callable[[LiveRun], None] | None, int]] = {
     "given": (LIVE, given, TRIED),
+    "given, two back": (LIVE, functools.partial(given, back=2), TRIED),
+    "context 64, given, two back": (SHORT, functools.partial(given, back=2), TRIED),
+    "context 64, batch 4": (dataclasses.replace(SHORT, batch=4, steps=2 * SHORT.steps), None, LIMIT),
     "context 64, given": (SHORT, given, TRIED),
     "context 64, places of 128": (SHORT, places_of_128, LIMIT),
     "Adam, given": (ADAM, adam_given, TRIED),
@@ -156,19 +159,27 @@ def untouched(seed: int, texts: dict[int, Text]) -> list[dict[str, Any]]:
 
 
 def ablations(seed: int, texts: dict[int, Text]) -> list[dict[str, Any]]:
-    """The live recipe to its end, and four copies of the run, each with one head ablated at one time.
+    """The live recipe to its end, and six copies of the run, each with one head ablated at one time.
 
-    The previous-token head is the one that has the highest score at that time; the induction head is the one that the
-    untouched run has at its end, so that it is ablated `EARLY` before it is one.
+    The previous-token head is the one that has the highest score at that time, and the other head of layer 0 the one
+    that has the lowest; the induction head is the one that the untouched run has at its end, so that it is ablated
+    `EARLY` before it is one.
     """
     run, kept, rows = LiveRun(dataclasses.replace(LIVE, seed=seed), texts[LIVE.n_ctx]), {}, []
     for until in (EARLY, LATE, WHOLE):
         rows += list(follow("followed", run, until, stop=math.inf))[bool(rows) :]
         kept[until] = copy.deepcopy(run), rows[-1]
     for at, when in ((EARLY, "early"), (LATE, "late")):
-        for score, kind, known in (("previous", "previous-token head", at), ("prefix", "induction head", WHOLE)):
+        heads = {
+            "previous-token head": leading(kept[at][1], "previous"),
+            "induction head": leading(kept[WHOLE][1], "prefix"),
+            "other head of layer 0": min(
+                HEADS[: LIVE.n_heads], key=lambda head: kept[at][1][f"previous_{head[0]}:{head[1]}"]
+            ),
+        }
+        for kind, head in heads.items():
             changed = copy.deepcopy(kept[at][0])
-            changed.ablate(leading(kept[known][1], score))
+            changed.ablate(head)
             rows += follow(f"{kind} ablated {when}", changed, WHOLE, stop=math.inf)
     return rows
 
