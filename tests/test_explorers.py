@@ -352,6 +352,7 @@ PLACES = {
     "08_induction_heads": ["Attention"],
     "10_term_importance": ["Logit"],
     "12_what_forms_first": ["Checkpoint"],
+    "17_tokens_as_particles": ["Particle"],
 }
 
 
@@ -363,7 +364,7 @@ def test_explorers_stand_where_they_teach_behind_a_still_figure(name):
         (i, kind.group(1))
         for i, outputs in enumerate(data)
         for output in outputs
-        if (kind := re.match(r"(\w+)Explorer\(", output.get("text/plain", "")))
+        if (kind := re.match(r"(\w+)(?:Explorer|Movie)\(", output.get("text/plain", "")))
     ]
     assert [kind for _, kind in found] == PLACES[name]
     figures = [i for i, outputs in enumerate(data) if any("image/png" in output for output in outputs)]
