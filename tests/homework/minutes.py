@@ -30,6 +30,8 @@ PLAN = (  # what is done in each week, and what a student can do afterwards; two
     ("14", "fold LayerNorm into the weights; say what an MLP adds, and how many of its neurons can be read"),
     ("15", "say when features share directions, what it costs, and what is known of it in real models"),
     ("16", "read a convolution as a sum of moved matrices; compare two frameworks by one protocol"),
+    ("17", "write a layer as a step along a force; say how fast tokens cluster, and which theorem says nothing at real sizes"),
+    ("18", "write a head as a force; report predictions that fail, beside baselines; say what the particle view does not see"),
 )  # fmt: skip
 
 

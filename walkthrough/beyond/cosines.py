@@ -37,8 +37,7 @@ def common_direction(x: Float[Tensor, "text pos d_model"]) -> Float[Tensor, " d_
 def split_cosine(
     x: Float[Tensor, "*text pos d_model"], direction: Float[Tensor, " d_model"]
 ) -> tuple[Float[Tensor, "*text"], Float[Tensor, "*text"]]:  # fmt: skip
-    """The mean cosine as a sum of two: what the tokens' parts along a direction of length 1 give, and what the rest
-    gives.
+    """The mean cosine as a sum of two: what the parts along a unit vector give, and the rest.
 
     Take a direction from other texts, or it holds something of this one.
     """

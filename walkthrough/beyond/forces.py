@@ -20,10 +20,10 @@ from walkthrough.paths import layer_parts
 def force_in_three(
     force: Float[Tensor, " d_model"], token: Float[Tensor, " d_model"], sender: Float[Tensor, " d_model"]
 ) -> Float[Tensor, "part d_model"]:
-    """A force on a token as a sum of three: along the token itself, on the way to the sender, and sideways.
+    """A force as a sum of three: along the token itself, on the way to the sender, and sideways.
 
-    The way is the sender's part at right angles to the token. A sender in the token's own direction, in the opposite
-    one, or of length zero, has no way: then the second part is zero.
+    The way is the sender's part at right angles to the token. A sender in the token's own
+    direction, in the opposite one, or of length zero, has no way: then the second part is zero.
     """
     up = token / token.norm()
     along = (force @ up) * up
@@ -184,9 +184,9 @@ def force_table(model, tokens: Int[Tensor, "text pos"]) -> dict[str, Float[Tenso
 def force_by_distance(
     pattern: Float[Tensor, "text query key"], moved: Float[Tensor, "text key d_model"], first: int
 ) -> Float[Tensor, " distance"]:
-    """What share of a head's force on queries from `first` on comes from 0, 1, 2, ... tokens back: a bond's reach.
+    """What share of a head's force on queries from `first` on comes from 0, 1, 2, ... tokens back.
 
-    The size of each key's force, its attention times the length of what it sends; `<BOS>` counts at its own distance.
+    A force's size is the key's attention times the length of what it sends; `<BOS>` counts, too.
     """
     sizes = pattern * moved.norm(dim=-1)[:, None]
     n = pattern.shape[-1]

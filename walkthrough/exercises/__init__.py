@@ -18,6 +18,8 @@ from walkthrough.exercises import (
     part_14,
     part_15,
     part_16,
+    part_17,
+    part_18,
 )
 from walkthrough.exercises.exercise import Exercise
 
@@ -40,5 +42,7 @@ for part in (
     part_14,
     part_15,
     part_16,
+    part_17,
+    part_18,
 ):
     EXERCISES |= part.EXERCISES

@@ -139,13 +139,17 @@ def times_applied(
     times: Sequence[int], cosines: Mapping[str, Float[Array, " time"]], losses: Mapping[str, Float[Array, " time"]], *,
     trained: int,
 ) -> list[Axes]:  # fmt: skip
-    """Mean cosine and loss over how often the layer is applied, on a logarithmic axis; dotted: as in training."""
-    axes = list(plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")[1])
+    """Mean cosine and loss over how often the layer is applied, on a logarithmic axis; dotted: as in training.
+
+    Both panels take the colours in order, so begin both with the same curves.
+    """
+    axes = list(plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")[1])
     for ax, curves, label in zip(axes, (cosines, losses), ("mean cosine between two tokens", "loss (nats)")):
         for i, (name, values) in enumerate(curves.items()):
             ax.plot(times, np.asarray(values), "o-", color=COLOURS[i], markersize=4, label=name)
         ax.axvline(trained, color="black", linewidth=0.9, linestyle=":", label=f"in training: {trained} times")
         ax.set(xscale="log", xlabel="times that the layer is applied", ylabel=label)
-        ax.xaxis.set_major_formatter("{x:g}")
-    axes[0].legend(fontsize=8)
+        ax.set_xticks(times, [str(time) for time in times])
+        ax.set_xticks([], minor=True)
+    axes[0].legend(fontsize=8, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
     return axes
