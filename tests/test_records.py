@@ -89,8 +89,10 @@ def test_positions_can_be_weaker_in_layer_1_alone(text):
 
 def test_a_constant_learning_rate_stays_after_a_warm_up_of_equal_tokens():
     for batch in (1, 16):
-        recipe = histories.constant(batch)
-        assert recipe.warmup * batch * recipe.n_ctx == 102_400
+        recipe = histories.constant(batch, n_ctx=64)
+        assert recipe.n_ctx == 64
+        assert recipe.warmup * batch * 64 == 102_400
+        assert recipe.steps * batch * 64 == histories.LIMIT
         assert recipe.lr_factor(0) == 1 / recipe.warmup
         assert recipe.lr_factor(recipe.warmup) == recipe.lr_factor(recipe.steps - 1) == 1
 

@@ -84,11 +84,11 @@ def weaker_in_layer_1(factor: float) -> Callable[[LiveRun], None]:
     return prepare
 
 
-def constant(batch: int) -> Recipe:
-    """Half the learning rates, constant after a warm-up of 102,400 tokens, whatever the batch is."""
+def constant(batch: int, n_ctx: int = LIVE.n_ctx) -> Recipe:
+    """Half the learning rates, constant after a warm-up of 102,400 tokens, whatever batch and context are."""
     values = dataclasses.asdict(LIVE) | {
-        "batch": batch, "adam_lr": LIVE.adam_lr / 2, "muon_lr": LIVE.muon_lr / 2,
-        "steps": LIMIT // (batch * LIVE.n_ctx), "warmup": 102_400 // (batch * LIVE.n_ctx),
+        "batch": batch, "n_ctx": n_ctx, "adam_lr": LIVE.adam_lr / 2, "muon_lr": LIVE.muon_lr / 2,
+        "steps": LIMIT // (batch * n_ctx), "warmup": 102_400 // (batch * n_ctx),
     }  # fmt: skip
     return Constant(**values)
 
@@ -96,12 +96,12 @@ def constant(batch: int) -> Recipe:
 SHORT, BOTH = dataclasses.replace(LIVE, n_ctx=64, batch=8), dataclasses.replace(LIVE, network="paper")
 ADAM = dataclasses.replace(LIVE, muon_lr=LIVE.adam_lr / 5)
 BATCHES = {f"constant, batch {batch}": batch for batch in (1, 2, 3, 4, 6, 8)}
+CONTEXTS = {f"constant, context {n_ctx}": n_ctx for n_ctx in (32, 64, 256)}  # with 512 tokens for each step
 # What is tried: its recipe, what is done before the first step, and for how many tokens at most
 TRIALS: dict[str, tuple[Recipe, Callable[[LiveRun], None] | None, int]] = {
     "given": (LIVE, given, TRIED),
     "given, two back": (LIVE, functools.partial(given, back=2), TRIED),
     "context 64, given, two back": (SHORT, functools.partial(given, back=2), TRIED),
-    "context 64, batch 4": (dataclasses.replace(SHORT, batch=4, steps=2 * SHORT.steps), None, LIMIT),
     "context 64, given": (SHORT, given, TRIED),
     "context 64, places of 128": (SHORT, places_of_128, LIMIT),
     "Adam, given": (ADAM, adam_given, TRIED),
@@ -109,6 +109,7 @@ TRIALS: dict[str, tuple[Recipe, Callable[[LiveRun], None] | None, int]] = {
     "weaker in layer 1": (BOTH, weaker_in_layer_1(0.3), TRIED),
     "Adam, five times the rate": (dataclasses.replace(LIVE, muon_lr=LIVE.adam_lr), adam_alone, TRIED),
     **{name: (constant(batch), None, LIMIT) for name, batch in BATCHES.items()},
+    **{name: (constant(512 // n_ctx, n_ctx), None, LIMIT) for name, n_ctx in CONTEXTS.items()},
 }  # fmt: skip
 
 
@@ -150,7 +151,7 @@ def trial(name: str, seed: int, texts: dict[int, Text]) -> list[dict[str, Any]]:
     run = LiveRun(dataclasses.replace(recipe, seed=seed), texts[recipe.n_ctx])
     if prepare:
         prepare(run)
-    return list(follow(name, run, tokens, HALFWAY if name in BATCHES else REACHED))
+    return list(follow(name, run, tokens, HALFWAY if name in BATCHES | CONTEXTS else REACHED))
 
 
 def untouched(seed: int, texts: dict[int, Text]) -> list[dict[str, Any]]:
