@@ -1,4 +1,4 @@
-"""Figures of heads as forces: cosines through layers and where they come from, heads against heads, and how far a head
+"""Figures of heads as forces: cosines through layers, heads against heads, and how far a head
 reaches.
 """
 
@@ -39,27 +39,6 @@ def through_layers(
     axes[0].set_ylabel("cosine between two tokens")
     axes[0].legend(fontsize=7, loc="upper left")
     return axes
-
-
-def sources(
-    changes: Mapping[str, Float[Array, "layer text"]], *, layers: Sequence[str] | None = None, ax: Axes | None = None
-) -> Axes:
-    """Bars side by side for each layer: by how much each source raises the mean cosine, with the standard error over
-    texts.
-    """
-    n_layers = len(next(iter(changes.values())))
-    ax = ax or plt.subplots(figsize=(max(6, 1.4 * n_layers), 3.2), layout="constrained")[1]
-    width = 0.8 / len(changes)
-    for i, (name, values) in enumerate(changes.items()):
-        values = np.asarray(values)
-        places = np.arange(n_layers) + width * (i - (len(changes) - 1) / 2)
-        error = values.std(1, ddof=1) / values.shape[1] ** 0.5
-        ax.bar(places, values.mean(1), width, yerr=error, color=COLOURS[i], capsize=2, label=name)
-    ax.axhline(0, color="black", linewidth=0.8)
-    ax.set_xticks(range(n_layers), layers or [f"layer {layer}" for layer in range(n_layers)])
-    ax.set_ylabel("change of the mean cosine")
-    ax.legend(fontsize=8, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
-    return ax
 
 
 def heads_against(
