@@ -96,11 +96,7 @@ def _equal_angles(n_tokens: int, beta: Number, start: Number) -> None:
 
 
 def hemisphere_probability(n_tokens: int, dim: int) -> float:
-    """The probability that random points all lie in one hemisphere, whichever (Wendel 1962).
-
-    2^(1 - n) times the sum of the binomials of n - 1 over 0, …, dim - 1: it is 1 where n is at most
-    dim. arXiv 2312.10794 quotes it with lemma 6.4.
-    """
+    """The probability that random points all lie in one hemisphere, whichever (Wendel 1962)."""
     return sum(comb(n_tokens - 1, k) for k in range(dim)) / 2 ** (n_tokens - 1)
 
 
