@@ -98,7 +98,8 @@ def rise_by_source(model, tokens: Int[Tensor, "text pos"]) -> dict[str, Float[Te
     They are added in this order, each to what is there already, and a layer's sum is its whole rise; in another order,
     the shares would be others. A norm between layers changes no cosine.
     """
-    cache, rows = model.run_with_cache(tokens)[1], []
+    rows = []
+    _, cache = model.run_with_cache(tokens)
     for layer in range(model.cfg.n_layers):
         pattern, x = cache["pattern", layer], cache["resid_pre", layer]
         v = cache["v", layer]
