@@ -430,9 +430,6 @@ def test_figures_show_all_that_they_are_given():
     one, two = figures.through_layers({"a": texts, "b": texts}, {"a": part, "b": part}, {"a": "xyz", "b": "xyz"})
     assert [len(ax.lines) for ax in (one, two)] == [7, 7]
     assert one.lines[5].get_ydata().tolist() == pytest.approx(texts.mean(1).tolist(), abs=1e-6)
-    ax = figures.sources({"attention": texts, "MLP": part})
-    heights = [bar.get_height() for bars in ax.containers if hasattr(bars, "patches") for bar in bars]
-    assert heights == pytest.approx([*texts.mean(1).tolist(), *part.mean(1).tolist()], abs=1e-6)
     ax = figures.heads_against(noise(6), noise(6), torch.tensor([0, 0, 1, 2, 2, 2]), "abc", labels=("x", "y"))
     assert [len(line.get_xdata()) for line in ax.lines[:3]] == [2, 1, 3]
     shares = torch.tensor([[0.1, 0.2], [0.3, 0.3], [0.6, 0.5]])

@@ -247,6 +247,7 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
     "beyond/circle": {f"{W}.beyond.particles"},
     "beyond/particle_runs": {f"{W}.beyond.clusters"},
     "beyond/clusters": {f"{W}.beyond.batches", f"{W}.beyond.particles"},
+    "beyond/blind_search": {f"{W}.models"},
     "beyond/bridge": {f"{W}.behaviour"},
     "beyond/layernorm": {f"{W}.models", f"{W}.paths"},
     "beyond/mlp": {f"{W}.paths"},
