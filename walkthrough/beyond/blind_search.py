@@ -1,13 +1,14 @@
 """Blind searches for biases: every term of a two-layer model gets a score from weights alone, before anybody looks.
 
-The scores were written down and committed before either list had been read. `walkthrough.beyond.biases` then looks.
+The scores were written down and committed before either list had been read. The first list was full of quotes and
+brackets that close, so two restrictions came afterwards: `outs` (tokens that hold a letter) and `least` (to save time).
 """
 
 from typing import NamedTuple
 
 import torch
 from einops import einsum
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from walkthrough.models import check_head
@@ -91,36 +92,40 @@ def moves(model, layer: int, stand: Stand, sources: Int[Tensor, " source"]) -> F
 
 def skip_trigram_search(
     model, share: Float[Tensor, " d_vocab"], destinations: Int[Tensor, " destination"],
-    sources: Int[Tensor, " source"], keep: int = 1000,
+    sources: Int[Tensor, " source"], outs: Bool[Tensor, " d_vocab"] | None = None, keep: int = 1000, least: float = 0.2,
 ) -> Found:  # fmt: skip
     """The `keep` strongest skip-trigrams of all heads together, one for each pair of source and destination.
 
     THE SCORE. Let p be what the model says after the destination among average tokens, and p' the same with the term
     added: the sum over all heads of (attention to the source) x (what the head moves from it to the logits). The score
     of an out is p' log(p' / p), in nats: its share of the Kullback-Leibler divergence of p' from p. It is large only
-    where the source makes an out that becomes likely much likelier than it was. Each pair is listed with its best out.
+    where the source makes an out that becomes likely much likelier than it was. Each pair is listed with its best out,
+    of those that `outs` allows; pairs in which no head pays the source `least` of its attention are left out.
     """
     every = stands(model, share)
     layers = range(model.cfg.n_layers)
     attention = torch.cat([looks_at(model, at, every[at], destinations, sources) for at in layers])
     moved = torch.cat([moves(model, at, every[at], sources) for at in layers])  # [layer_and_head source d_model]
-    rows = []
+    forbidden = torch.zeros(model.cfg.d_vocab, dtype=torch.bool) if outs is None else ~outs
+    pairs, scores, bests = [], [], []
     for number, destination in enumerate(destinations.tolist()):
+        near = (attention[:, number].amax(0) >= least).nonzero()[:, 0]
         before = (every[-1].tokens[destination] @ model.W_U).log_softmax(-1)
-        written = einsum(attention[:, number], moved, "head source, head source write -> source write")
+        written = einsum(attention[:, number, near], moved[:, near], "head source, head source write -> source write")
         after = (before + written @ model.W_U).log_softmax(-1)
-        score, out = (after.exp() * (after - before)).max(-1)
-        rows.append((score, out))
-    score, out = (torch.stack(part) for part in zip(*rows))  # [destination source]
-    best = score.flatten().topk(min(keep, score.numel())).indices
-    to, of = best // len(sources), best % len(sources)
-    outs = out.flatten()[best]
-    read = (model.W_U - model.W_U.mean(1, keepdim=True))[:, outs]  # centred: a softmax ignores the mean
+        score, out = (after.exp() * (after - before)).masked_fill(forbidden, -torch.inf).max(-1)
+        pairs.append(torch.stack([torch.full_like(near, number), near]))
+        scores.append(score)
+        bests.append(out)
+    (to, of), score, out = torch.cat(pairs, 1), torch.cat(scores), torch.cat(bests)
+    best = score.topk(min(keep, len(score))).indices
+    to, of, out = to[best], of[best], out[best]
+    read = (model.W_U - model.W_U.mean(1, keepdim=True))[:, out]  # centred: a softmax ignores the mean
     by_head = attention[:, to, of] * einsum(moved[:, of], read, "head term write, write term -> head term")
     strongest = by_head.argmax(0)
-    head, layer = strongest % model.cfg.n_heads, strongest // model.cfg.n_heads
+    layer, head = strongest // model.cfg.n_heads, strongest % model.cfg.n_heads
     of_head = by_head.gather(0, strongest[None])[0]
-    return Found(sources[of], destinations[to], outs, score.flatten()[best], by_head.sum(0), layer, head, of_head)
+    return Found(sources[of], destinations[to], out, score[best], by_head.sum(0), layer, head, of_head)
 
 
 class Misquotes(NamedTuple):
