@@ -248,6 +248,8 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
     "beyond/particle_runs": {f"{W}.beyond.clusters"},
     "beyond/clusters": {f"{W}.beyond.batches", f"{W}.beyond.particles"},
     "beyond/blind_search": {f"{W}.models"},
+    "beyond/released": {f"{W}.beyond.released_store", f"{W}.models"},
+    "beyond/released_store": {f"{W}.beyond.released_gguf", f"{W}.beyond.released_tokenizer"},
     "beyond/bridge": {f"{W}.behaviour"},
     "beyond/layernorm": {f"{W}.models", f"{W}.paths"},
     "beyond/mlp": {f"{W}.paths"},

@@ -7,6 +7,7 @@ models of BEYOND are of other kinds.
 """
 
 import hashlib
+import importlib
 import json
 import re
 from pathlib import Path
@@ -34,7 +35,7 @@ from walkthrough.networks import (
 )
 
 __all__ = [
-    "BEYOND", "BOS", "HOMEWORK", "NAMES", "SMALL", "WEIGHTS", "CourseBridge", "PaperModel", "PositionsInQK",
+    "BEYOND", "BOS", "HOMEWORK", "HUB", "NAMES", "RELEASED", "SMALL", "WEIGHTS", "CourseBridge", "PaperModel", "PositionsInQK",
     "WithLayerNorm", "WithMLP", "bridge", "check_head", "check_length", "config", "head_weights", "load",
     "load_tokenizer", "network", "norms", "read_card", "sinusoids", "tiny", "untrained",
 ]  # fmt: skip
@@ -44,6 +45,8 @@ NAMES = ("zero-layer", "one-layer", "two-layer")
 SMALL = ("small-seed-1", "small-seed-2")  # two layers, d_model 128, 4 heads: the same but for the seed
 BEYOND = ("one-layer-mlp", "layernorm")  # what the paper leaves out: an MLP; two layers with LayerNorm, very small
 HOMEWORK = ("homework",)  # of the small ones' shape, for the last homework: what its heads do is told nowhere here
+RELEASED = ("smollm2",)  # from a pip package, or a folder, or (HUB) from where everybody has models
+HUB = ("gpt2", *(f"NeelNanda/Attn_Only_{n_layers}L512W_C4_Code" for n_layers in (1, 2, 3, 4)))
 
 
 class CourseBridge(TransformerBridge):
@@ -161,18 +164,28 @@ def read_card(name: str, folder: Path = WEIGHTS) -> dict:
     """
     names = sorted(card.stem for card in folder.glob("*.json") if card.stem != "tokenizer")
     if name not in names:
-        raise ValueError(f"there is no model called {name!r}: the models are {', '.join(map(repr, names))}")
+        also = f", {', '.join(map(repr, RELEASED))} or the path of a folder" if folder == WEIGHTS else ""
+        raise ValueError(f"there is no model called {name!r}: the models are {', '.join(map(repr, names))}{also}")
     return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def load(name: str, folder: Path = WEIGHTS) -> TransformerBridge:
+def is_released(name: str | Path) -> bool:
+    """Whether `load` has to look beyond the course's own models: for a released one, or for a path."""
+    return not isinstance(name, str) or name in (*RELEASED, *HUB) or "/" in name or "\\" in name or Path(name).is_dir()
+
+
+def load(name: str | Path, folder: Path = WEIGHTS) -> TransformerBridge:
     """A trained model: "zero-layer", "one-layer", "two-layer", one of two small ones, "small-seed-1" and
     "small-seed-2", one of two that go beyond attention, "one-layer-mlp" and "layernorm", or the small one that the
-    last homework asks about, "homework".
+    last homework asks about, "homework". Also released ones (`walkthrough.beyond.released`): "smollm2", from a pip
+    package; the path of a folder that transformers can read; and, online, "gpt2" and the others of `HUB`.
 
     The weights are safetensors, checked against the SHA-256 in the model card before they are read.
     Raises ValueError for an unknown name, and for a weight file that is damaged, swapped or missing.
     """
+    if is_released(name) and not (isinstance(name, str) and (folder / f"{name}.json").exists()):
+        # By name, since it stands above this file; most who load a model never need it.
+        return importlib.import_module("walkthrough.beyond.released").load_released(name)
     card = read_card(name, folder)
     file = folder / f"{name}.safetensors"
     if not file.exists():
