@@ -5,14 +5,20 @@ among heads. TransformerLens wraps what transformers loads; nothing is folded, s
 """
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
 from transformers.utils import logging
 
 from walkthrough.beyond.released_store import unpacked_smollm2
@@ -22,7 +28,9 @@ from walkthrough.models import HUB, CourseBridge, check_length
 class ReleasedBridge(CourseBridge):
     """A `CourseBridge` around a model of transformers: `model.original_model` is that model, its submodules now bridged.
 
-    A prompt starts with the model's `<BOS>`, once: `tokenizer.bos_token`, whatever it is called there.
+    A prompt starts with `tokenizer.bos_token`, once, unless `cfg.default_prepend_bos` is false: so TransformerLens has it
+    for models that learnt without one. SmolLM2 learnt text as documents that <|endoftext|> parts, and then conversations,
+    whose every message begins with <|im_start|>, which is its BOS: plain text after that is a little strange to it at first.
     """
 
     def to_tokens(self, input, prepend_bos=None, padding_side=None, move_to_device=True, truncate=False):
@@ -68,15 +76,32 @@ def sentence(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
+def folder_kind(folder: Path) -> str:
+    """What transformers calls the kind of model in a folder; ValueError if there is none, or it knows no such kind."""
+    if not (folder / "config.json").is_file():
+        raise ValueError(
+            f"there is no model in {folder}: a folder with config.json, *.safetensors and a tokenizer is needed"
+        )
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True).model_type
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"{folder} holds no model that transformers knows: {sentence(error)}") from error
+
+
 def folder_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer in a folder; ValueError if there is none: of some models, transformers would make an empty one."""
+    """The tokenizer in a folder; ValueError if there is none: of some models, transformers would make an empty one.
+
+    Where there is a tokenizer.json, it is followed: AutoTokenizer takes only its tokens for kinds of models that have
+    a class of their own, and splits text by that class's rule.
+    """
     if not any((folder / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")):
         raise ValueError(f"{folder} has no tokenizer: put tokenizer.json and tokenizer_config.json beside the weights")
+    library = PreTrainedTokenizerFast if (folder / "tokenizer.json").exists() else AutoTokenizer
     try:
         try:  # as TransformerLens asks for it, which otherwise reads the files again
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, add_bos_token=True)
+            tokenizer = library.from_pretrained(folder, local_files_only=True, add_bos_token=True)
         except ValueError:  # there is no <BOS> to add
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            tokenizer = library.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # the library's parsers raise many kinds, plain Exception among them
         raise ValueError(f"the tokenizer in {folder} cannot be read: {sentence(error)}") from error
     if len(tokenizer) == 0:
@@ -86,16 +111,10 @@ def folder_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def folder_weights(folder: Path) -> PreTrainedModel:
+def folder_weights(folder: Path, kind: str) -> PreTrainedModel:
     """The model in a folder, float32; ValueError where transformers would crash, or fill gaps with random weights."""
-    try:
-        kind = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
-    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
-        raise ValueError(f"{folder} holds no model that transformers knows: {sentence(error)}") from error
     if not list(folder.glob("*.safetensors")):
-        raise ValueError(
-            f"{folder} has no weights: a file model.safetensors is needed; pickled weights are never opened"
-        )
+        raise ValueError(f"{folder} has no weights: put model.safetensors there (pickled weights are never opened)")
     try:
         with without_bars():
             model, said = AutoModelForCausalLM.from_pretrained(
@@ -103,16 +122,11 @@ def folder_weights(folder: Path) -> PreTrainedModel:
             )
     except SafetensorError as error:
         raise ValueError(f"the weights in {folder} are damaged: {sentence(error)}") from error
-    except ValueError as error:
-        raise ValueError(
-            f"{folder} holds a model of the kind {kind!r}, which predicts no next token: {sentence(error)}"
-        ) from error
-    except (OSError, RuntimeError) as error:
-        raise ValueError(f"the weights in {folder} cannot be loaded: {sentence(error)}") from error
-    wrong = {what.partition("_")[0]: sorted(map(str, said[what])) for what in ("missing_keys", "unexpected_keys", "mismatched_keys")
-             if said[what]}  # fmt: skip
-    if wrong:
-        told = "; ".join(f"{what}: {', '.join(keys[:3])}" for what, keys in wrong.items())
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ValueError(f"the {kind!r} model in {folder} cannot be loaded: {sentence(error)}") from error
+    wrong = {what: sorted(map(str, said[f"{what}_keys"])) for what in ("missing", "unexpected", "mismatched")}
+    if any(wrong.values()):
+        told = "; ".join(f"{what}: {', '.join(keys[:3])}" for what, keys in wrong.items() if keys)
         raise ValueError(f"the weights in {folder} do not fit its config.json ({told}): they belong to another model")
     return model
 
@@ -120,23 +134,18 @@ def folder_weights(folder: Path) -> PreTrainedModel:
 def load_folder(folder: Path, name: str = "") -> ReleasedBridge:
     """A model from a local folder with config.json, safetensors and a tokenizer, as `save_pretrained` writes them.
 
-    No network is used, and no code from the folder is run.
+    No network is used, and no code from the folder is run. The weights are mapped: leave the files as they are meanwhile.
     Raises ValueError for a folder or files that are missing, damaged, of unknown kind, or do not fit one another.
     """
-    if not (folder / "config.json").is_file():
-        raise ValueError(
-            f"there is no model in {folder}: a folder with config.json, *.safetensors and a tokenizer is needed"
-        )
+    kind = folder_kind(folder)
     tokenizer = folder_tokenizer(folder)
-    model = folder_weights(folder)
+    model = folder_weights(folder, kind)
     if len(tokenizer) > model.config.get_text_config().vocab_size:
         raise ValueError(f"the tokenizer in {folder} has more tokens than the model: its files belong to another model")
     try:
         return boot(model, tokenizer, name or folder.name)
     except (ValueError, NotImplementedError) as error:
-        raise ValueError(
-            f"TransformerLens cannot wrap a {model.config.model_type!r} model: {sentence(error)}"
-        ) from error
+        raise ValueError(f"TransformerLens cannot wrap a {kind!r} model: {sentence(error)}") from error
 
 
 def load_hub(name: str) -> CourseBridge:
