@@ -78,40 +78,39 @@ def randomise(model: torch.nn.Module, seed: int, scale: float = 1.5) -> None:
 
 
 @functools.cache
-def folder_of(name: str, seed: int = 0) -> Path:
+def folder_of(name: str, n_layers: int = 3) -> Path:
     """Where a model of an architecture lies: config.json, safetensors and a tokenizer, as a released one would."""
     kind, settings = CONFIGURATIONS[name]
     folder = Path(tempfile.mkdtemp(prefix=f"walkthrough-{name}-"))
-    model = AutoModelForCausalLM.from_config(getattr(transformers, kind)(**COMMON | settings))
-    randomise(model, seed)
+    depth = {key: n_layers for key in ("n_layer", "num_hidden_layers") if key in settings}
+    model = AutoModelForCausalLM.from_config(getattr(transformers, kind)(**COMMON | settings | depth))
+    randomise(model, 0)
     model.save_pretrained(folder)
     tokenizer().save_pretrained(folder)
     return folder
 
 
-@functools.cache
-def plain(name: str, seed: int = 0):
+def plain(name: str, attention: str = "eager", n_layers: int = 3):
     """The same model as transformers itself runs it, untouched by TransformerLens: another road to its logits."""
-    return AutoModelForCausalLM.from_pretrained(folder_of(name, seed), attn_implementation="eager").eval()
+    return AutoModelForCausalLM.from_pretrained(folder_of(name, n_layers), attn_implementation=attention).eval()
 
 
 @functools.cache
-def released(name: str, seed: int = 0) -> TransformerBridge:
+def released(name: str, n_layers: int = 3) -> TransformerBridge:
     """A TransformerBridge booted from the folder; nothing folded, gradients off."""
-    folder = folder_of(name, seed)
+    folder = folder_of(name, n_layers)
     model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager")
     bridge = TransformerBridge.boot_transformers(str(folder), hf_model=model, tokenizer=tokenizer(), device="cpu")
     return bridge.eval().requires_grad_(False)
 
 
-@functools.cache
-def course(name: str) -> TransformerBridge:
-    """A tiny random model of one of the course's own kinds: "paper", "mlp" or "layernorm"."""
+def course_network(name: str, n_layers: int = 2) -> torch.nn.Module:
+    """The network of one of the course's own kinds, tiny and random: "paper", "mlp" or "layernorm"."""
     from walkthrough import models
 
     shape = {"d_model": 32, "n_heads": 4, "n_ctx": N_CTX, "d_vocab": VOCABULARY}
-    more = {"paper": {}, "mlp": {"d_mlp": 48}, "layernorm": {"d_mlp": 48, "layernorm": True}}[name]
-    network = models.network(models.config(2, **shape, **more))
+    more = {"paper": {}, "mlp": {"d_mlp": 48}, "layernorm": {"layernorm": True}}[name]
+    network = models.network(models.config(n_layers, **shape, **more))
     positions = network.pos.weight.clone()
     randomise(network, 0, scale=1.5 if name == "layernorm" else 0.8)
     if name != "layernorm":  # its positions are sinusoids, its heads have no biases, its MLPs have
@@ -119,12 +118,21 @@ def course(name: str) -> TransformerBridge:
         for block in network.layers:
             for linear in (block.attn.q, block.attn.k, block.attn.v, block.attn.o):
                 torch.nn.init.zeros_(linear.bias)
-    return models.bridge(network, None, name)
+    return network
+
+
+@functools.cache
+def course(name: str, n_layers: int = 2) -> TransformerBridge:
+    """The same as a bridge."""
+    from walkthrough import models
+
+    return models.bridge(course_network(name, n_layers), None, name)
 
 
 COURSE = ("paper", "mlp", "layernorm")
 
 
-def model_of(name: str) -> TransformerBridge:
-    """Any of them by its name."""
-    return course(name) if name in COURSE else released(name)
+def model_of(name: str, n_layers: int | None = None) -> TransformerBridge:
+    """Any of them by its name; of 2 layers if it is the course's, else of 3."""
+    depth = (n_layers,) if n_layers else ()
+    return course(name, *depth) if name in COURSE else released(name, *depth)

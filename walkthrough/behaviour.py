@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from walkthrough.architecture import bos
+
 
 def loss_per_position(
     logits: Float[Tensor, "batch pos d_vocab"], rows: Int[Tensor, "batch pos_and_one"]
@@ -14,11 +16,22 @@ def loss_per_position(
     return -log_probs.gather(-1, next_tokens).squeeze(-1)
 
 
-def repeated_tokens(d_vocab: int, length: int, times: int, batch: int, seed: int = 0) -> Int[Tensor, "batch pos"]:
-    """`<BOS>` (token 0), then `length` uniformly random tokens, `times` times over (paper: "Induction heads")."""
+def repeated_tokens(
+    d_vocab: int, length: int, times: int, batch: int, seed: int = 0, bos: int = 0
+) -> Int[Tensor, "batch pos"]:
+    """`<BOS>`, then `length` uniformly random tokens, `times` times over (paper: "Induction heads").
+
+    `bos` is token 0 in the course's models; of another model, `architecture.bos(model)`.
+    """
     generator = torch.Generator().manual_seed(seed)
     once = torch.randint(1, d_vocab, (batch, length), generator=generator)
-    return torch.cat([torch.zeros(batch, 1, dtype=torch.long), once.repeat(1, times)], dim=1)
+    rows = torch.cat([torch.zeros(batch, 1, dtype=torch.long), once.repeat(1, times)], dim=1)
+    return begun_with(rows, bos)
+
+
+def begun_with(rows: Int[Tensor, "batch pos"], bos: int) -> Int[Tensor, "batch pos"]:
+    """Rows that were made for models whose `<BOS>` is token 0, for one with another: the two ids change places."""
+    return torch.where(rows == 0, bos, torch.where(rows == bos, 0, rows))
 
 
 def previous_token_score(pattern: Float[Tensor, "batch head query key"]) -> Float[Tensor, " head"]:
@@ -52,7 +65,7 @@ def measure(model, rows: Int[Tensor, "batch pos"], length: int = 60, seed: int =
     losses = torch.cat([loss_per_position(model(part[:, :-1]), part) for part in rows.long().split(16)])
     early, late = losses[:, 30:60].mean(1), losses[:, 200:].mean(1)
     stderr = lambda x: (x.std() / len(x) ** 0.5).item()
-    twice = repeated_tokens(model.cfg.d_vocab, length, 2, 32, seed)
+    twice = repeated_tokens(model.cfg.d_vocab, length, 2, 32, seed, bos(model))
     logits, cache = model.run_with_cache(twice)
     copies = loss_per_position(logits[:, :-1], twice)
     measured = {

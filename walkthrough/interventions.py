@@ -7,6 +7,7 @@ from einops import einsum
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from walkthrough.architecture import STREAM, described, leaves_out
 from walkthrough.models import check_head
 
 Head = tuple[int, int]  # (layer, head)
@@ -48,6 +49,7 @@ def swap(model, heads: Sequence[Head], others: Int[Tensor, "batch pos"]) -> Hook
     return [on_head(model, head, "z", stored(*head)) for head in heads]
 
 
+@leaves_out(*STREAM, exact="walkthrough.beyond.frozen_hooks:frozen_unread")
 def unread(model, tokens: Int[Tensor, "batch pos"], head: Head, which: str) -> Hooks:
     """Hooks that take what (layer, head) wrote out of one input of all later heads: "q", "k" or "v"; the rest stays.
 
@@ -76,6 +78,9 @@ def unread(model, tokens: Int[Tensor, "batch pos"], head: Head, which: str) -> H
     return [(f"blocks.{later}.attn.hook_{which}", subtract) for later in range(layer + 1, model.cfg.n_layers)]
 
 
+@leaves_out(
+    *STREAM, "query_biases", "value_biases", "positions", "scores", exact="walkthrough.beyond.frozen_hooks:frozen_feed"
+)
 def feed(model, which: str, stream: Float[Tensor, "batch pos d_model"], layer: int = 1) -> Hooks:
     """Hooks that make all queries, keys or values ("q", "k" or "v") of a layer read another stream than the run's.
 
@@ -98,6 +103,7 @@ def feed(model, which: str, stream: Float[Tensor, "batch pos d_model"], layer: i
     return [(f"blocks.{layer}.attn.hook_{which}", replace)]
 
 
+@leaves_out("patterns", instead="change the head's z")
 def look_back(model, head: Head, by: int) -> Hooks:
     """Hooks that force (layer, head) to put all its attention on the position `by` back, or on `<BOS>` before that.
 
@@ -118,10 +124,19 @@ def look_back(model, head: Head, by: int) -> Hooks:
 def on_head(model, head: Head, point: str, change: Callable[[Tensor], Tensor]) -> tuple[str, Callable]:
     """A hook that changes the "z", "q", "k", "v" or "pattern" of one (layer, head) and leaves the others alone.
 
-    Raises ValueError for a head that the model does not have.
+    Raises ValueError for a head that the model does not have, and for "k" and "v" where heads share them.
     """
     layer, number = head
     check_head(model, layer, number)
+    shared = model.cfg.n_heads // (model.cfg.n_key_value_heads or model.cfg.n_heads)
+    if point in ("k", "v") and shared > 1:
+        first = number // shared * shared
+        raise ValueError(
+            f"heads {layer}:{first} to {layer}:{first + shared - 1} share one {point}: change it for all of them at "
+            f"blocks.{layer}.attn.hook_{point}, [:, :, {number // shared}], or change one head's z or pattern"
+        )
+    if point == "pattern" and described(model).patterns:
+        raise ValueError(f"{model.cfg.model_name} has patterns that no hook can change: change the head's z")
     axis = 1 if point == "pattern" else 2
 
     def hooked(x: Tensor, hook) -> Tensor:

@@ -13,10 +13,11 @@ import re
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from safetensors.torch import load as load_safetensors
 from tokenizers import Tokenizer
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformer_lens import TransformerBridge
 from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
 from transformer_lens.model_bridge.sources.native import NativeModel
@@ -31,12 +32,13 @@ from walkthrough.networks import (
     check_length,
     config,
     network,
+    obeys_patterns,
     sinusoids,
 )
 
 __all__ = [
     "BEYOND", "BOS", "HOMEWORK", "HUB", "NAMES", "RELEASED", "SMALL", "WEIGHTS", "CourseBridge", "PaperModel", "PositionsInQK",
-    "WithLayerNorm", "WithMLP", "bridge", "check_head", "check_length", "config", "head_weights", "load",
+    "WithLayerNorm", "WithMLP", "bridge", "check_head", "check_length", "check_padding", "config", "head_weights", "load",
     "load_tokenizer", "network", "norms", "read_card", "sinusoids", "tiny", "untrained",
 ]  # fmt: skip
 
@@ -69,6 +71,22 @@ class CourseBridge(TransformerBridge):
         """Refused, as `to` another device is."""
         return self.to("cuda" if device is None else device)
 
+    def forward(self, input, return_type="logits", *args, **kwargs):
+        """As in TransformerLens, but prompts of different lengths give what each gives alone: padding counts nowhere.
+
+        `<BOS>` stands in for padding, so the ids alone do not tell it from text. Raises ValueError for the loss of ids
+        that end in it, and for ids that begin with it more than once in some rows only.
+        """
+        if isinstance(input, list) and len({len(self.to_tokens(text)[0]) for text in input}) > 1:
+            side = kwargs.pop("padding_side", None) or self.tokenizer.padding_side
+            rows = [self.to_tokens(text, kwargs.get("prepend_bos"))[0] for text in input]
+            pad = lambda parts: pad_sequence(parts, batch_first=True, padding_side=side)
+            input, kwargs["attention_mask"] = pad(rows), pad([torch.ones_like(row) for row in rows])
+        elif isinstance(input, torch.Tensor) and input.ndim == 2 and kwargs.get("attention_mask") is None:
+            pad = 0 if self.tokenizer is None else self.tokenizer.pad_token_id
+            check_padding(input, return_type in ("loss", "both"), pad)
+        return super().forward(input, return_type, *args, **kwargs)
+
     def to_tokens(self, input, prepend_bos=None, padding_side=None, move_to_device=True, truncate=False):
         """As in TransformerLens, but a prompt that does not fit the context is refused rather than cut short."""
         tokens = super().to_tokens(input, prepend_bos, padding_side, move_to_device, truncate)
@@ -93,7 +111,20 @@ class CourseBridge(TransformerBridge):
                 if layer:
                     check_head(self, int(layer[1]))
                 raise ValueError(f"there is no hook called {name!r}: model.hook_dict lists those that there are")
+            if str(name).endswith("hook_pattern") and not all(obeys_patterns(block.attn) for block in self.blocks):
+                raise ValueError(f"{self.cfg.model_name} computes its patterns where no hook can change them: change z")
         return super().run_with_hooks(*args, fwd_hooks=list(fwd_hooks), bwd_hooks=list(bwd_hooks), **kwargs)
+
+
+def check_padding(tokens: Int[Tensor, "batch pos"], scored: bool, pad: int | None = 0) -> None:
+    """Raise ValueError for ids of which some must be padding that nothing marks: the id `pad` where it has no place."""
+    begins = (tokens != pad).cumsum(1).eq(0).sum(1)  # how many stand at the beginning
+    if len(begins.unique()) > 1 and (begins < tokens.shape[1]).all():
+        raise ValueError(
+            f"some of these prompts begin with token {pad} more often than others, as if padded on the left: pass texts"
+        )
+    if scored and len((tokens[:, -1] == pad).unique()) > 1:
+        raise ValueError(f"some of these prompts end in token {pad}, as if padded, and others do not: pass texts")
 
 
 def check_head(model: TransformerBridge, layer: int, head: int = 0) -> None:
@@ -113,13 +144,19 @@ def head_weights(
     Float[Tensor, "d_model d_head"], Float[Tensor, "d_model d_head"],
     Float[Tensor, "d_model d_head"], Float[Tensor, "d_head d_model"],
 ]:  # fmt: skip
-    """W_Q, W_K, W_V and W_O of one head; ValueError if the model does not have it."""
+    """W_Q, W_K, W_V and W_O of one head, also where heads share keys and values; ValueError if there is no such head.
+
+    As they are stored: the gain of a norm before the layer is not in them.
+    """
     check_head(model, layer, head)
-    return model.W_Q[layer, head], model.W_K[layer, head], model.W_V[layer, head], model.W_O[layer, head]
+    shared = head * model.W_K.shape[1] // model.cfg.n_heads  # which key and value head is this head's
+    return model.W_Q[layer, head], model.W_K[layer, shared], model.W_V[layer, shared], model.W_O[layer, head]
 
 
 def norms(model: TransformerBridge) -> list[tuple[Float[Tensor, " d_model"], Float[Tensor, " d_model"]]]:
     """Gain and bias of the LayerNorm before each layer, and then of the one before W_U; ValueError without LayerNorm."""
+    if model.cfg.normalization_type == "RMS":
+        raise ValueError(f"{model.cfg.model_name} has RMSNorm, which has gains alone: `model.blocks[0].ln1.weight`")
     if model.cfg.normalization_type is None:
         raise ValueError(f"{model.cfg.model_name} has no LayerNorm: load one that has, such as 'layernorm'")
     return [(norm.weight, norm.bias) for norm in (*(block.ln1 for block in model.blocks), model.ln_final)]

@@ -133,6 +133,12 @@ class WithLayerNorm(NativeModel):
         initialize_native_model(self, cfg, seed)
 
 
+def obeys_patterns(attention: nn.Module) -> bool:
+    """Whether a layer mixes values by the pattern that hooks give it; some bridges only show what was used."""
+    shown_only = type(attention).__name__ == "AttentionBridge"
+    return not shown_only or getattr(attention.original_component, "accepts_pattern_fn", False)
+
+
 def network(cfg: TransformerBridgeConfig, seed: int = 0) -> NativeModel:
     """The network that a configuration describes, with random weights."""
     if cfg.normalization_type is not None:

@@ -8,6 +8,7 @@ from einops import einsum
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from walkthrough.architecture import ADDED, LOGITS, SCORING, STREAM, leaves_out
 from walkthrough.models import head_weights
 
 
@@ -33,6 +34,7 @@ def layer_parts(
     return einsum(z, W_O, "batch pos head d_head, head d_head d_model -> head batch pos d_model")
 
 
+@leaves_out(*ADDED, "writes", "between", exact="walkthrough.beyond.frozen:frozen_stream_parts")
 def stream_parts(cache, W_O: Float[Tensor, "layer head d_head d_model"]) -> Float[Tensor, "part batch pos d_model"]:
     """All that is ever added to the residual stream: the embedding, then each head's output, layer by layer.
 
@@ -135,6 +137,7 @@ def freeze(patterns: list[Float[Tensor, "batch head query key"]]) -> list[tuple[
     return [(f"blocks.{layer}.attn.hook_pattern", force) for layer in range(len(patterns))]
 
 
+@leaves_out(*STREAM, *ADDED, *LOGITS, "groups", exact="walkthrough.beyond.frozen:frozen_path_expansion")
 def path_expansion(
     model, tokens: Int[Tensor, "batch pos"]
 ) -> dict[str, Float[Tensor, "batch pos d_vocab"]]:  # fmt: skip
@@ -157,6 +160,7 @@ def path_expansion(
     return {path: stream @ model.W_U for path, stream in streams.items()}
 
 
+@leaves_out(*STREAM, *ADDED, *SCORING, exact="walkthrough.beyond.frozen_scores:frozen_score_terms")
 def attention_score_terms(
     model, tokens: Int[Tensor, "batch pos"], layer: int, head: int
 ) -> dict[tuple[str, str], Float[Tensor, "batch query key"]]:

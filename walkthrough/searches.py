@@ -8,12 +8,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from walkthrough.architecture import bos
+
 TILE = 256, 1024  # rows and columns of the product that are there at one time: 1 MB in float32, so in cache
 PANEL = 2**20  # entries in the few rows that are written out once they are known to hold the largest
 
 
-def relative_to(circuit, token: int = 0):
-    """Each query's score of a key minus its score of one reference key (`<BOS>`, token 0): a circuit of the same rank.
+def relative_to(circuit, token: int | None = None):
+    """Each query's score of a key minus its score of one reference key, by default `<BOS>`: a circuit of the same rank.
 
     [d_vocab d_vocab], in the units of the circuit; made for QK. A softmax ignores what is added to a whole row, so
     raw scores are not comparable across queries. `<BOS>` is always there, and is where a head can rest: these are the
@@ -22,6 +24,8 @@ def relative_to(circuit, token: int = 0):
     Transformers"; the reference is ours.)
     """
     A, B = _factors(circuit)
+    if token is None:  # a circuit by hand has no model, and is taken for one of the course's
+        token = bos(circuit.model) if hasattr(circuit, "model") else 0
     _check(token, "column", B.shape[1])
     return type(circuit)(A, B - B[:, [token]])
 

@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from walkthrough import behaviour
+from walkthrough.architecture import bos
 
 
 def rms_cosine(W: Float[Tensor, "feature dim"]) -> Float[Tensor, ""]:
@@ -33,7 +34,7 @@ def said_on_copies(
 
     From the second token of the second copy on: the first can hardly be known.
     """
-    rows = behaviour.repeated_tokens(model.cfg.d_vocab, length, times=2, batch=batch, seed=seed)
+    rows = behaviour.repeated_tokens(model.cfg.d_vocab, length, times=2, batch=batch, seed=seed, bos=bos(model))
     right, said, losses = [], [], []
     for some in rows.split(25):
         log_probs = model(some[:, :-1])[:, length + 1 :].log_softmax(-1)
@@ -112,13 +113,14 @@ def raised_by_source(
     A text of random tokens is said twice, once as it is and once with another random token in place of one of the first copy
     (resample ablation). The logits where that token should come again are compared: what is as likely anyway drops out.
     """
-    rows = behaviour.repeated_tokens(model.cfg.d_vocab, length, times=2, batch=batch, seed=seed)
+    rows = behaviour.repeated_tokens(model.cfg.d_vocab, length, times=2, batch=batch, seed=seed, bos=bos(model))
     generator = torch.Generator().manual_seed(seed + 1)
     place = torch.randint(2, length + 1, (batch,), generator=generator)  # in the first copy; 1 is its first token
     each = torch.arange(batch)
     source = rows[each, place]
     changed = rows.clone()
-    changed[each, place] = torch.randint(1, model.cfg.d_vocab, (batch,), generator=generator)
+    others = torch.randint(1, model.cfg.d_vocab, (batch, 1), generator=generator)
+    changed[each, place] = behaviour.begun_with(others, bos(model))[:, 0]
     logits = [torch.cat([model(some) for some in run.split(25)])[each, place + length - 1] for run in (rows, changed)]
     rise = logits[0] - logits[1]
     rise[each, source] = -torch.inf

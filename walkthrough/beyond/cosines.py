@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from walkthrough.architecture import leaves_out
 from walkthrough.paths import layer_parts
 
 
@@ -90,6 +91,7 @@ def cosines_by_part(model, tokens: Int[Tensor, "text pos"]) -> Float[Tensor, "pa
     return torch.stack([mean_cosine(x) for x in streams_by_part(model, tokens).values()])
 
 
+@leaves_out("writes")
 @torch.no_grad()
 def rise_by_source(model, tokens: Int[Tensor, "text pos"]) -> dict[str, Float[Tensor, "layer text"]]:
     """By how much each source raises the mean cosine, layer by layer: what heads carry from `<BOS>`, from the token

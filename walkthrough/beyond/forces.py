@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from walkthrough.architecture import leaves_out
 from walkthrough.beyond.cosines import mean_cosine, unit_vectors
 from walkthrough.circuits import eigenvalue_positivity
 from walkthrough.models import check_head
@@ -111,6 +112,7 @@ def like_gain(
     return (own / n - (scores.sum() - own) / (n * (n - 1))).item()
 
 
+@leaves_out("writes")
 def messages(model, cache, layer: int, head: int) -> Float[Tensor, "text key d_model"]:
     """What each token sends to whatever looks at it through a head: its value times W_O."""
     values = cache["v", layer]
@@ -130,6 +132,7 @@ class Factors(NamedTuple):
     B: Tensor
 
 
+@leaves_out("writes")
 def weights_of(model, layer: int, head: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """W_Q, W_K, W_V and W_O of a head, also where several heads share their keys and values.
 
@@ -143,6 +146,7 @@ def weights_of(model, layer: int, head: int) -> tuple[Tensor, Tensor, Tensor, Te
     return model.W_Q[layer, head], model.W_K[layer, shared], W_V, model.W_O[layer, head]
 
 
+@leaves_out("writes", "scores")
 @torch.no_grad()
 def force_table(model, tokens: Int[Tensor, "text pos"]) -> dict[str, Float[Tensor, "layer head"]]:
     """Every head as a force, on average over texts that begin with `<BOS>`: for any bridge.

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from walkthrough.architecture import STREAM, leaves_out
 from walkthrough.circuits import centred, ov_circuit
 
 ROUND, STRAIGHT = "CGJOQSU", "AEFKLTVXY"
@@ -71,6 +72,7 @@ def in_groups(sizes: Int[Tensor, " group"], n: int, generator: torch.Generator) 
     return torch.repeat_interleave(torch.arange(len(sizes)), quota)[torch.randperm(n, generator=generator)]
 
 
+@leaves_out(*STREAM, "value_biases", "groups", "logits")
 def said_by_heads(model, tokens: Int[Tensor, " token"]) -> Float[Tensor, "head token"]:
     """How strongly tokens drive the heads of layer 0: the length of a token's row in each head's centred OV table."""
     lengths = []

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from walkthrough.architecture import leaves_out
 from walkthrough.models import norms
 from walkthrough.paths import head_output
 
@@ -60,6 +61,16 @@ def fold(
     return W_folded, b_folded
 
 
+@leaves_out(
+    "distances",
+    "scores",
+    "MLPs",
+    "groups",
+    "writes",
+    "between",
+    "logits",
+    instead="fold its weights with TransformerLens' `enable_compatibility_mode`",
+)
 def folded(model) -> Folded:
     """All weights of a model of `models.WithLayerNorm`, with its LayerNorms folded into what reads them."""
     *before_layers, (gain, bias) = norms(model)

@@ -7,9 +7,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from walkthrough.architecture import LOGITS, STREAM, leaves_out
 from walkthrough.paths import head_output
 
 
+@leaves_out(*STREAM, "value_biases", "positions", "groups")
 def preactivation_terms(
     model, tokens: Int[Tensor, "batch pos"]
 ) -> dict[str, Float[Tensor, "batch pos neuron"]]:  # fmt: skip
@@ -29,6 +31,7 @@ def preactivation_terms(
     return terms
 
 
+@leaves_out(*STREAM, "value_biases", "positions", "groups", *LOGITS)
 def logit_terms(model, tokens: Int[Tensor, "batch pos"]) -> dict[str, Float[Tensor, "batch pos d_vocab"]]:
     """A one-layer model's logits as a sum: "direct", each head, "MLP" (its output as a leaf) and "b_out"; exact."""
     _, cache = model.run_with_cache(tokens)

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from walkthrough import behaviour
+from walkthrough.architecture import bos, leaves_out
 from walkthrough.beyond.cosines import unit_vectors
 from walkthrough.beyond.forces import force_by_distance, messages
 from walkthrough.beyond.shared_model import shuffled_texts
@@ -33,12 +34,13 @@ def previous_token_head(model, tokens: Int[Tensor, "text pos"]) -> Head:
 
 def induction_head(model, length: int = 40) -> Head:
     """The head that looks most at what followed the earlier copy, in random tokens said twice."""
-    tokens = behaviour.repeated_tokens(model.cfg.d_vocab, length, 2, 16, seed=3)
+    tokens = behaviour.repeated_tokens(model.cfg.d_vocab, length, 2, 16, seed=3, bos=bos(model))
     cache = model.run_with_cache(tokens)[1]
     layers = range(model.cfg.n_layers)
     return highest_head([behaviour.prefix_matching_score(cache["pattern", layer], length) for layer in layers])
 
 
+@leaves_out("writes")
 @torch.no_grad()
 def head_moves(model, tokens: Int[Tensor, "text pos"], head: Head) -> dict[str, Float[Tensor, " text"]]:
     """What a head's output does to each token's cosine with the one before it, and with all earlier ones: a mean for
@@ -66,13 +68,14 @@ def head_moves(model, tokens: Int[Tensor, "text pos"], head: Head) -> dict[str, 
     }
 
 
+@leaves_out("writes")
 @torch.no_grad()
 def force_reach(model, head: Head, length: int, mixed: bool = False) -> Float[Tensor, " distance"]:
     """`force_by_distance` of a head in the second copy of random tokens; if `mixed`, that copy is in another order.
 
     An induction head should pull from `length` - 1 tokens back: from what followed the earlier copy.
     """
-    tokens = behaviour.repeated_tokens(model.cfg.d_vocab, length, 2, 16, seed=length)
+    tokens = behaviour.repeated_tokens(model.cfg.d_vocab, length, 2, 16, seed=length, bos=bos(model))
     if mixed:
         again = shuffled_texts(tokens[:, length:], seed=length)[:, 1:]
         tokens = torch.cat([tokens[:, : length + 1], again], 1)

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from walkthrough import corpus
+from walkthrough.architecture import EVERYTHING, leaves_out
 from walkthrough.models import sinusoids
 
 
@@ -108,6 +109,7 @@ def file_rows(
     return pad(torch.cat(rows), (1, 0), value=tokenizer.token_to_id(corpus.BOS)), file
 
 
+@leaves_out(*EVERYTHING)
 def strongest_source(
     model, tokens: Int[Tensor, "row pos"]
 ) -> tuple[Float[Tensor, "row pos d_model"], Int[Tensor, "row pos"], Int[Tensor, "row pos"]]:
@@ -141,6 +143,7 @@ def strongest_source(
     return torch.cat(resid), torch.cat(head), torch.cat(place)
 
 
+@leaves_out(*EVERYTHING)
 def tally(
     model, rows: Int[Tensor, "row pos"], file: Int[Tensor, " row"], folds: int = 10, least: int = 20, seed: int = 0
 ) -> tuple[Errors, Errors]:

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from walkthrough.architecture import SCORING, STREAM, bos, leaves_out
 from walkthrough.circuits import centred, ov_circuit, qk_circuit
 from walkthrough.models import check_head
 from walkthrough.searches import relative_to
@@ -106,6 +107,7 @@ def _in_files(
     return there.sum(1)
 
 
+@leaves_out(*STREAM, *SCORING, "value_biases", "logits")
 def factors(model, head: int, source: int) -> tuple[Float[Tensor, " destination"], Float[Tensor, " out"]]:
     """f1 and f2 of one head of a one-layer model: how much each destination looks at a source, and what that adds.
 
@@ -115,6 +117,7 @@ def factors(model, head: int, source: int) -> tuple[Float[Tensor, " destination"
     return (qk.A @ qk.B[:, source]).sigmoid(), ov.A[source] @ ov.B
 
 
+@leaves_out(*STREAM, *SCORING, "value_biases", "logits")
 def strength(model, triples: Triples) -> Float[Tensor, "head triple"]:
     """What the tables of each head of a one-layer model add to each triple, in logits: its skip-trigram score.
 
@@ -140,6 +143,7 @@ def count_together(
     return tuple(torch.stack(found).T)
 
 
+@leaves_out(*STREAM, *SCORING, "value_biases", "logits")
 def crossings(
     model, rows: Int[Tensor, "row pos"], counts: Int[Tensor, "first second"], triples: Triples, least: int = 20,
     times: float = 2.0, adds: float = 1.0, within: int = 20,
@@ -222,7 +226,7 @@ def in_text(
     some = torch.randperm(len(row), generator=generator)[:n_contexts]
     row, pos = row[some], pos[some]
     prompts = rows[row[:, None], pos[:, None] + torch.arange(1 - length, 1)].long()
-    prompts[:, 0] = 0
+    prompts[:, 0] = bos(model)
     swapped, there = prompts.clone(), prompts[:, :-1] == source
     random = pool[torch.randint(len(pool), there.shape, generator=generator)]
     swapped[:, :-1] = torch.where(there, random, prompts[:, :-1])

@@ -7,11 +7,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from walkthrough.architecture import SCORING, STREAM, leaves_out
 from walkthrough.circuits import ov_circuit, qk_circuit
 from walkthrough.one_layer.skip_trigrams import effect
 from walkthrough.searches import relative_to
 
 
+@leaves_out(*STREAM, *SCORING, "value_biases", "logits")
 def copying_table(
     model, words: Int[Tensor, " word"], destinations: Int[Tensor, " destination"], k: int
 ) -> list[tuple[int, int, list[int], list[int]]]:
@@ -45,6 +47,7 @@ def rank(table: Float[Tensor, "row column"], column: Int[Tensor, " row"]) -> Int
     return (table > own).sum(1)
 
 
+@leaves_out(*STREAM, *SCORING, "value_biases", "logits")
 def copied_in_pieces(
     model, head: int, whole: Int[Tensor, " word"], first: Int[Tensor, " word"], rest: Int[Tensor, " word"],
     n_outs: int = 20, n_destinations: int = 100,

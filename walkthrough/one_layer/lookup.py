@@ -4,12 +4,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from walkthrough.architecture import SCORING, STREAM, leaves_out
 from walkthrough.circuits import ov_circuit
 from walkthrough.models import head_weights
 
 SCORES = "token_token", "token_pos", "pos_token", "pos_pos"  # a head's tables of attention scores: query, then key
 
 
+@leaves_out(*STREAM, *SCORING, "value_biases", "positions", "logits")
 def head_tables(model, head: int) -> dict[str, Tensor]:
     """All of one head written out: the four tables of SCORES, divided by √d_head, and "logits", [d_vocab d_vocab]."""
     W_Q, W_K, _, _ = head_weights(model, 0, head)

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from walkthrough.architecture import SCORING, STREAM, leaves_out
 from walkthrough.circuits import ov_circuit, qk_circuit
 from walkthrough.models import check_head
 from walkthrough.searches import relative_to
@@ -51,6 +52,7 @@ ROWS = (  # "paper": of its tables; "adapted": said with tokens that we have; "l
 ABSENT = ("rb", "wb", "tqdm", ").__", '"%', "**)", "tf", "QtWidgets", "pygame")  # in the paper's rows, no token of ours
 
 
+@leaves_out(*STREAM, *SCORING, "value_biases", "logits")
 def skip_trigram_score(
     qk, ov, source: int, destination: int, outs: list[int]
 ) -> Float[Tensor, ""]:  # fmt: skip
@@ -67,21 +69,23 @@ def skip_trigram_score(
     return attention * (logits[outs].mean() - logits.mean())
 
 
+@leaves_out(*STREAM, *SCORING, "value_biases", "logits")
 def strengths(
-    model, source: Int[Tensor, " pair"], destination: Int[Tensor, " pair"], outs: Int[Tensor, "choice out"]
-) -> Float[Tensor, "head pair choice"]:
-    """The `skip_trigram_score` of each head of a one-layer model, for many pairs and many choices of outs at once.
+    model, source: Int[Tensor, " pair"], destination: Int[Tensor, " pair"], outs: Int[Tensor, "choice out"],
+    layer: int = 0,
+) -> Float[Tensor, "head pair choice"]:  # fmt: skip
+    """The `skip_trigram_score` of each head of a layer, for many pairs and many choices of outs at once.
 
-    Raises ValueError for a model with no layer (Elhage et al. 2021, "Interpretation as Skip-Trigrams").
+    Raises ValueError for a layer that the model does not have (Elhage et al. 2021, "Interpretation as Skip-Trigrams").
     """
-    return _scores(_all_circuits(model), source, destination, outs)
+    return _scores(_all_circuits(model, layer), source, destination, outs)
 
 
-def _all_circuits(model) -> list[tuple]:
-    """QK relative to <BOS>, and OV, of each head of a one-layer model."""
-    check_head(model, 0)
+def _all_circuits(model, layer: int = 0) -> list[tuple]:
+    """QK relative to <BOS>, and OV, of each head of a layer."""
+    check_head(model, layer)
     heads = range(model.cfg.n_heads)
-    return [(relative_to(qk_circuit(model, 0, head)), ov_circuit(model, 0, head)) for head in heads]
+    return [(relative_to(qk_circuit(model, layer, head)), ov_circuit(model, layer, head)) for head in heads]
 
 
 def _scores(heads, source, destination, outs):
@@ -108,6 +112,7 @@ class Weighed(NamedTuple):
     p_out: float
 
 
+@leaves_out(*STREAM, *SCORING, "value_biases", "logits")
 def weigh(
     model, source: int, destination: int, outs: list[int], pool: Int[Tensor, " choice"], seed: int = 0
 ) -> Weighed:
@@ -229,6 +234,7 @@ class Tested(NamedTuple):
         return {(1, 1): "found", (1, 0): "weights only", (0, 1): "runs only", (0, 0): "not found"}[weights, runs]
 
 
+@leaves_out(*STREAM, *SCORING, "value_biases", "logits")
 def examine(
     model, source: int, destination: int, outs: list[int], windows: Int[Tensor, "window pos"],
     pool: Int[Tensor, " choice"], n_contexts: int = 200,

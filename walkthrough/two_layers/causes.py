@@ -9,6 +9,7 @@ from einops import einsum
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from walkthrough.architecture import ADDED, SCORING, STREAM, leaves_out
 from walkthrough.paths import head_output
 
 PARTS = ("tokens", "tokens, through heads", "positions", "positions, through heads")
@@ -90,6 +91,7 @@ def score_parts(
     return einsum(q, k, axes) / W_Q.shape[-1] ** 0.5
 
 
+@leaves_out(*STREAM, *ADDED, *SCORING)
 def head_terms(
     model, tokens: Int[Tensor, "batch pos"], head: int
 ) -> Float[Tensor, "of_query of_key batch query key"]:  # fmt: skip

@@ -7,9 +7,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from walkthrough import models
+from walkthrough.architecture import SCORING, STREAM, leaves_out
 from walkthrough.models import check_head, head_weights
 
 
+@leaves_out(*STREAM)
 def composition_scores(
     model, kind: str, layers: tuple[int, int] = (0, 1)
 ) -> Float[Tensor, "write read"]:  # fmt: skip
@@ -84,6 +86,7 @@ def random_scores(
     return torch.stack([torch.stack([composition_scores(each, kind) for kind in "QKV"]) for each in untrained])
 
 
+@leaves_out(*STREAM, "value_biases", "groups", exact="walkthrough.beyond.frozen_scores:frozen_virtual_head_ratios")
 def virtual_head_ratios(
     model, run, R: Float[Tensor, "d_model d_model"] | None = None, layers: tuple[int, int] = (0, 1)
 ) -> Float[Tensor, "write read"]:
@@ -112,6 +115,7 @@ def rank_correlation(a: Float[Tensor, "*entry"], b: Float[Tensor, "*entry"]) -> 
     return torch.corrcoef(torch.stack(places))[0, 1].item()
 
 
+@leaves_out(*STREAM, *SCORING, "value_biases", "logits")
 def q_composed_circuit(model, first: tuple[int, int], second: tuple[int, int]):
     """How much the second head, from queries that the first head built of each token (row), looks for each token (column).
 
@@ -123,6 +127,7 @@ def q_composed_circuit(model, first: tuple[int, int], second: tuple[int, int]):
     return model.W_E @ model.OV[first] @ model.QK[second] @ model.W_E.T * model.cfg.d_head**-0.5
 
 
+@leaves_out(*STREAM, *SCORING, "value_biases", "logits")
 def k_composed_circuit(model, first: tuple[int, int], second: tuple[int, int]):
     """How much the second head, from each token (row), looks for keys that the first head built of each token (column).
 
@@ -134,6 +139,7 @@ def k_composed_circuit(model, first: tuple[int, int], second: tuple[int, int]):
     return model.W_E @ model.QK[second] @ model.OV[first].T @ model.W_E.T * model.cfg.d_head**-0.5
 
 
+@leaves_out(*STREAM, "value_biases", "groups", "logits")
 def virtual_ov_circuit(model, first: tuple[int, int], second: tuple[int, int]):
     """What each token (row), moved by the first head and then by the second, adds to each output token's logit (column).
 
@@ -145,6 +151,7 @@ def virtual_ov_circuit(model, first: tuple[int, int], second: tuple[int, int]):
     return model.W_E @ model.OV[first] @ model.OV[second] @ model.W_U
 
 
+@leaves_out(*STREAM, *SCORING, "value_biases", exact="walkthrough.beyond.frozen_scores:frozen_composed_scores")
 def composed_scores(
     model, run, kind: str, first: tuple[int, int], second: tuple[int, int]
 ) -> Float[Tensor, "query key"]:

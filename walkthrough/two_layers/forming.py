@@ -14,6 +14,7 @@ from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
 from walkthrough import behaviour, circuits, models
+from walkthrough.architecture import SCORING, STREAM, bos, leaves_out
 from walkthrough.training.variants import NETWORKS
 from walkthrough.two_layers.composition import composition_scores, k_composed_circuit
 from walkthrough.two_layers.in_context import completes_pair
@@ -91,6 +92,7 @@ def curves(seed: int = 0, name: str = "two-layer", folder: Path = FOLDER) -> dic
     return found
 
 
+@leaves_out(*STREAM, *SCORING, "value_biases", "logits")
 @torch.no_grad()
 def measured(model, rows: Int[Tensor, "window pos"]) -> dict[str, Tensor]:
     """One number, or one for each head or pair of heads, of all that this course measures of a forming head.
@@ -98,7 +100,7 @@ def measured(model, rows: Int[Tensor, "window pos"]) -> dict[str, Tensor]:
     Losses are in nats; scores of heads are [layer head], and those of pairs [write read], from layer 0 to layer 1.
     """
     text, again = losses(model, rows), completes_pair(rows)
-    twice = behaviour.repeated_tokens(model.cfg.d_vocab, LENGTH, 2, PROMPTS, seed=1)
+    twice = behaviour.repeated_tokens(model.cfg.d_vocab, LENGTH, 2, PROMPTS, seed=1, bos=bos(model))
     logits, cache = model.run_with_cache(twice[:, :-1])
     copies = behaviour.loss_per_position(logits, twice)
     layers, heads = range(model.cfg.n_layers), range(model.cfg.n_heads)
@@ -120,6 +122,7 @@ def measured(model, rows: Int[Tensor, "window pos"]) -> dict[str, Tensor]:
     return found | (between(model) if model.cfg.n_layers == 2 else {})
 
 
+@leaves_out(*STREAM, *SCORING, "value_biases", "logits")
 def between(model) -> dict[str, Tensor]:
     """What the weights alone say of each pair of a head of layer 0 (write) and one of layer 1 (read).
 

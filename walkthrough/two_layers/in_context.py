@@ -138,14 +138,14 @@ def log_ratio(model, mixture: Mixture, hooks=()) -> Float[Tensor, " row"]:
 
 
 def paid_to_followers(
-    model, mixture: Mixture, heads: Sequence[int]
+    model, mixture: Mixture, heads: Sequence[int], layer: int = 1
 ) -> tuple[Float[Tensor, "row head"], Float[Tensor, "row head"]]:
-    """Attention that heads of layer 1 pay, from the last token, to the commoner follower of `a` and to the rarer one.
+    """Attention that heads of a layer pay, from the last token, to the commoner follower of `a` and to the rarer one.
 
     Rows are the prompts, and after them their twins, in which c is the commoner one.
     """
     both = torch.cat([mixture.rows, mixture.twins])
-    pattern = model.run_with_cache(both)[1]["pattern", 1][:, list(heads), -1]  # [row head key]
+    pattern = model.run_with_cache(both)[1]["pattern", layer][:, list(heads), -1]  # [row head key]
     paid, common = pattern[..., mixture.after], mixture.holds_b.repeat(2, 1)[:, None]
     return (paid * common).sum(-1), (paid * ~common).sum(-1)
 

@@ -7,6 +7,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from walkthrough import behaviour, circuits, interventions, paths
+from walkthrough.architecture import SCORING, STREAM, bos, described, leaves_out
+from walkthrough.two_layers.composition import check_pair
 
 
 def induction_heads(model, *, length: int = 20, seed: int = 0) -> dict[interventions.Head, float]:
@@ -15,7 +17,7 @@ def induction_heads(model, *, length: int = 20, seed: int = 0) -> dict[intervent
     Measured by `behaviour.prefix_matching_score` on 32 prompts of `length` random tokens said three times. One half is
     the course's own line: above it, most of what the head moves comes from there (score: Olsson et al. 2022, appendix).
     """
-    tokens = behaviour.repeated_tokens(model.cfg.d_vocab, length, times=3, batch=32, seed=seed)
+    tokens = behaviour.repeated_tokens(model.cfg.d_vocab, length, times=3, batch=32, seed=seed, bos=bos(model))
     cache = model.run_with_cache(tokens)[1]
     scores = [behaviour.prefix_matching_score(cache["pattern", layer], length) for layer in range(model.cfg.n_layers)]
     return {(layer, head): x for layer, row in enumerate(scores) for head, x in enumerate(row.tolist()) if x > 0.5}
@@ -31,12 +33,12 @@ def best_score(
     return max(x for head, x in every.items() if head not in left_out)
 
 
-def scores_at(run: Callable, d_vocab: int, lengths: Sequence[int]) -> Float[Tensor, "length head"]:
+def scores_at(run: Callable, d_vocab: int, lengths: Sequence[int], bos: int = 0) -> Float[Tensor, "length head"]:
     """Prefix-matching scores for copies of each length, said twice: `run` takes tokens and returns patterns.
 
     A head that only looks a fixed distance back scores at one length and fails at the others.
     """
-    prompts = [behaviour.repeated_tokens(d_vocab, n, times=2, batch=16, seed=n) for n in lengths]
+    prompts = [behaviour.repeated_tokens(d_vocab, n, times=2, batch=16, seed=n, bos=bos) for n in lengths]
     return torch.stack([behaviour.prefix_matching_score(run(rows), n) for rows, n in zip(prompts, lengths)])
 
 
@@ -47,18 +49,19 @@ def match_gain(circuit) -> float:
     return (diagonal.mean() - mean_of_table).item()
 
 
-def own_token_heads(model, *, length: int = 60, seed: int = 0) -> dict[interventions.Head, float]:
-    """The heads of layer 0 that pay more than half of their attention to the token that looks, with that share.
+def own_token_heads(model, *, length: int = 60, seed: int = 0, layer: int = 0) -> dict[interventions.Head, float]:
+    """The heads of a layer that pay more than half of their attention to the token that looks, with that share.
 
     A mean over 32 prompts of `length` random tokens, which never repeat on purpose; query 0, which sees nothing but
     itself, and query 1 are left out, as in `behaviour.previous_token_score`. One half is the course's own line.
     """
-    tokens = behaviour.repeated_tokens(model.cfg.d_vocab, length, times=1, batch=32, seed=seed)
-    pattern = model.run_with_cache(tokens)[1]["pattern", 0]
+    tokens = behaviour.repeated_tokens(model.cfg.d_vocab, length, times=1, batch=32, seed=seed, bos=bos(model))
+    pattern = model.run_with_cache(tokens)[1]["pattern", layer]
     own = pattern.diagonal(dim1=-2, dim2=-1)[:, :, 2:].mean((0, -1))  # [head]
-    return {(0, head): share for head, share in enumerate(own.tolist()) if share > 0.5}
+    return {(layer, head): share for head, share in enumerate(own.tolist()) if share > 0.5}
 
 
+@leaves_out(*STREAM, "value_biases", "MLPs", "groups")
 def effective_embedding(model) -> Float[Tensor, "d_vocab d_model"]:
     """What layer 1 finds of each token at its own position: W_E and what own-token heads add to it.
 
@@ -70,27 +73,30 @@ def effective_embedding(model) -> Float[Tensor, "d_vocab d_model"]:
     return embedding
 
 
+@leaves_out(*STREAM, *SCORING, "value_biases", "logits")
 def corner_table(
     model,
     queries: Float[Tensor, "d_vocab d_model"] | None = None,
     *,
     order: Int[Tensor, " d_vocab"] | None = None,
+    layers: tuple[int, int] = (0, 1),
 ) -> Float[Tensor, "early late number"]:
-    """For each head of layer 0 with each of layer 1: OV positivity of the later, K-composed positivity, match gain.
+    """For each head of an earlier layer with each of a later one: OV positivity of the later, K-composed positivity, match gain.
 
     OV circuits are centred. `queries` is what a query holds of each token: W_E, as in the paper's term, or for example
     `effective_embedding`. (Elhage et al. 2021, "Checking the mechanistic theory"; the third number is ours: positivity
     knows no size.) With an `order`, the rows of both tables are put in it, so that a row and its column are no longer
     of one token: a baseline in which every size is kept.
     """
-    heads, rows = range(model.cfg.n_heads), []
+    (first, second), heads, rows = layers, range(model.cfg.n_heads), []
+    check_pair(model, (first, 0), (second, 0))
     order = torch.arange(model.cfg.d_vocab) if order is None else order
     queries = (model.W_E if queries is None else queries)[order]
-    OVs = [circuits.centred(circuits.ov_circuit(model, 1, late)) for late in heads]
+    OVs = [circuits.centred(circuits.ov_circuit(model, second, late)) for late in heads]
     copying = [circuits.eigenvalue_positivity(type(OV)(OV.A[order], OV.B)) for OV in OVs]
     for early in heads:
-        keys = model.W_E @ model.OV[0, early]
-        terms = [queries @ model.QK[1, late] @ keys.T * model.cfg.d_head**-0.5 for late in heads]
+        keys = model.W_E @ model.OV[first, early]
+        terms = [queries @ model.QK[second, late] @ keys.T * model.cfg.d_head**-0.5 for late in heads]
         row = [(copying[late], circuits.eigenvalue_positivity(terms[late]), match_gain(terms[late])) for late in heads]
         rows.append(torch.tensor(row))
     return torch.stack(rows)
@@ -104,6 +110,7 @@ def costs(
     return torch.stack([behaviour.copy_loss(model, tokens, length, hooks) - untouched for hooks in changes])
 
 
+@leaves_out("patterns")
 def changes_of(
     model, tokens: Int[Tensor, "batch pos"], others: Int[Tensor, "batch pos"], head: interventions.Head
 ) -> dict[str, interventions.Hooks]:
@@ -115,12 +122,19 @@ def changes_of(
     return changes | {f"out of {which}": interventions.unread(model, tokens, head, which) for which in "qkv"}
 
 
+@leaves_out("patterns")
 def steered(
-    model, tokens: Int[Tensor, "batch pos"], length: int, head: interventions.Head, later: Sequence[int], steps: int = 3
+    model,
+    tokens: Int[Tensor, "batch pos"],
+    length: int,
+    head: interventions.Head,
+    later: Sequence[int],
+    steps: int = 3,
+    layer: int = 1,
 ) -> tuple[Float[Tensor, "by step"], Float[Tensor, "by step"]]:
-    """A head of layer 0 is made to look 1, 2, … back: where do later heads look, and what does the model expect?
+    """A head is made to look 1, 2, … back: where do heads of a later layer look, and what does the model expect?
 
-    Per row, attention of heads `later` of layer 1 to the token 1, 2, … after the earlier copy of the present one; and
+    Per row, attention of heads `later` of that layer to the token 1, 2, … after the earlier copy of the present one; and
     the mean log-probability in nats of that token. Inside the second copy of `tokens`, made by `repeated_tokens`.
     """
     query, ahead = torch.arange(length + steps + 2, 2 * length - steps), range(1, steps + 1)
@@ -128,7 +142,7 @@ def steered(
     for by in ahead:
         with model.hooks(fwd_hooks=interventions.look_back(model, head, by)):
             logits, cache = model.run_with_cache(tokens)
-        pattern, log_probs = cache["pattern", 1][:, list(later)].mean(1), logits[:, query].log_softmax(-1)
+        pattern, log_probs = cache["pattern", layer][:, list(later)].mean(1), logits[:, query].log_softmax(-1)
         for step in ahead:
             attended[by - 1, step - 1] = pattern[:, query, query - length + step].mean()
             expected[by - 1, step - 1] = log_probs.gather(-1, tokens[:, query + step, None]).mean()
@@ -137,11 +151,11 @@ def steered(
 
 def attention_to(
     model, hooks: interventions.Hooks, heads: Sequence[int], tokens: Int[Tensor, "batch pos"],
-    places: Sequence[Int[Tensor, " batch"]],
+    places: Sequence[Int[Tensor, " batch"]], layer: int = 1,
 ) -> Float[Tensor, "place batch"]:  # fmt: skip
-    """Attention that heads of layer 1, on average, pay each place from the last position; hooks change the run."""
+    """Attention that heads of a layer, on average, pay each place from the last position; hooks change the run."""
     with model.hooks(fwd_hooks=hooks):
-        pattern = model.run_with_cache(tokens)[1]["pattern", 1][:, list(heads), -1].mean(1)
+        pattern = model.run_with_cache(tokens)[1]["pattern", layer][:, list(heads), -1].mean(1)
     return torch.stack([pattern.gather(1, place[:, None])[:, 0] for place in places])
 
 
@@ -161,6 +175,7 @@ def logit_effect(
     return added.gather(1, came)[:, 0] - added.mean(1)
 
 
+@leaves_out(*STREAM, "groups", "logits", exact="walkthrough.beyond.frozen_scores:frozen_reading")
 def reading(
     model, head: interventions.Head, text: str
 ) -> tuple[Float[Tensor, "query key"], Float[Tensor, "query key"], Float[Tensor, " query"]]:
@@ -180,7 +195,12 @@ def reading(
 def losses(
     model, rows: Int[Tensor, "batch pos_and_one"], heads: Sequence[interventions.Head] = (), frozen: bool = False
 ) -> Float[Tensor, "batch pos"]:
-    """Loss in nats of each next token, with heads deleted and, if asked, every pattern as in the untouched run."""
+    """Loss in nats of each next token, with heads deleted and, if asked, every pattern as in the untouched run.
+
+    Raises ValueError if patterns are to be frozen that no hook can change.
+    """
+    if frozen and (fixed := described(model).patterns):
+        raise ValueError(f"{model.cfg.model_name} has {fixed}: leave them free, with `frozen=False`")
     every = []
     for part in rows.split(16):
         hooks = interventions.ablate(model, heads)

@@ -5,10 +5,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from walkthrough import behaviour, paths
+from walkthrough.architecture import ADDED, SCORING, STREAM, leaves_out
 from walkthrough.interventions import Head
 from walkthrough.two_layers.composition import advantage, check_pair
 
 
+@leaves_out(*STREAM, *SCORING, "value_biases", "logits")
 def two_token_circuit(model, query_head: Head, key_head: Head, later: Head):
     """How much `later`, from queries of one head (row), looks for keys of another (column).
 
@@ -22,6 +24,7 @@ def two_token_circuit(model, query_head: Head, key_head: Head, later: Head):
     return queries @ model.QK[later] @ keys.T * model.cfg.d_head**-0.5
 
 
+@leaves_out(*STREAM, *ADDED, *SCORING)
 def term_advantages(
     model, tokens: Int[Tensor, "batch pos"], length: int, head: Head
 ) -> dict[tuple[str, str], Float[Tensor, " batch"]]:

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from walkthrough import behaviour, interventions, paths
+from walkthrough.architecture import ADDED, LOGITS, STREAM, leaves_out
 
 GROUPS = ("direct", "layer 0", "layer 1", "virtual")  # the direct path, each layer's heads alone, all virtual heads
 SUMS = {  # of groups: the three orders, either layer alone over the direct path, and all but the direct path
@@ -18,6 +19,7 @@ SUMS = {  # of groups: the three orders, either layer alone over the direct path
 TILE = 64  # positions whose logits are held at once: 64 rows of 4096 float32 numbers fit the cache of a core
 
 
+@leaves_out(*STREAM, "value_biases", "MLPs", "patterns")
 def ordered_losses(model, rows: Int[Tensor, "batch pos_and_one"]) -> Float[Tensor, "order batch pos"]:
     """Loss in nats of all paths through at most 0, 1, 2, … heads, attention patterns held fixed; a run for each order.
 
@@ -65,6 +67,7 @@ def two_patterns(model, tokens: Int[Tensor, "batch pos"]) -> list[Float[Tensor, 
     return [cache["pattern", 0], cache["pattern", 1]]
 
 
+@leaves_out(*STREAM, *ADDED, *LOGITS, "groups")
 def path_groups(
     model, tokens: Int[Tensor, "batch pos"], patterns: list[Float[Tensor, "batch head query key"]]
 ) -> Float[Tensor, "group batch pos d_model"]:  # fmt: skip
@@ -89,6 +92,7 @@ def sum_losses(
     return torch.cat(losses, dim=1)
 
 
+@leaves_out(*STREAM, *ADDED, *LOGITS, "groups")
 def measure_sums(
     model, rows: Int[Tensor, "window pos_and_one"], sums: Mapping[str, Sequence[str]] = SUMS,
     patterns_of: Int[Tensor, "window pos_and_one"] | None = None, batch: int = 8,
@@ -108,6 +112,7 @@ def measure_sums(
     return dict(zip(sums, torch.cat(losses, dim=1).mean(-1)))
 
 
+@leaves_out(*STREAM, *ADDED, *LOGITS, "groups")
 def current_token_losses(model, rows: Int[Tensor, "window pos_and_one"]) -> dict[str, Float[Tensor, " window"]]:
     """Loss in nats of sums in which a path may, or may not, read the current token; patterns held fixed.
 
@@ -128,6 +133,7 @@ def current_token_losses(model, rows: Int[Tensor, "window pos_and_one"]) -> dict
     return dict(zip(sums, torch.stack(losses, -1)))
 
 
+@leaves_out(*STREAM, *ADDED, *LOGITS, "groups")
 def fading(
     model, rows: Int[Tensor, "window pos_and_one"], sizes: Float[Tensor, " size"]
 ) -> Float[Tensor, "group size window"]:  # fmt: skip
@@ -160,6 +166,7 @@ def worths(losses: Mapping[str, Float[Tensor, " window"]], d_vocab: int) -> dict
     }  # fmt: skip
 
 
+@leaves_out("patterns")
 def silence_costs(
     model, rows: Int[Tensor, "window pos_and_one"], sets: Sequence[Sequence[interventions.Head]],
     others: Int[Tensor, "window pos_and_one"] | None = None,

@@ -8,9 +8,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from walkthrough import behaviour
+from walkthrough.architecture import ADDED, LOGITS, STREAM, leaves_out
 from walkthrough.two_layers.term_importance import path_groups, two_patterns
 
 
+@leaves_out(*STREAM, *ADDED, *LOGITS, "groups")
 def virtual_values(
     model, tokens: Int[Tensor, "batch pos"], patterns: list[Float[Tensor, "batch head query key"]]
 ) -> Float[Tensor, "write read batch pos d_head"]:  # fmt: skip
@@ -53,6 +55,7 @@ def loss_slope(
     return einsum(z, mean - readout[..., targets], "write read pos d_head, read d_head pos -> write read pos")
 
 
+@leaves_out(*STREAM, *ADDED, *LOGITS, "groups")
 def virtual_effects(
     model, rows: Int[Tensor, "window pos_and_one"], every: int = 16,
     terms_of: Int[Tensor, "window pos_and_one"] | None = None,
@@ -87,6 +90,7 @@ def _by_side(means: list[Float[Tensor, "write read"]]) -> Float[Tensor, "side wr
     return rearrange(torch.stack(means), "(window side) write read -> side write read window", side=2)
 
 
+@leaves_out(*STREAM, *ADDED, *LOGITS, "groups")
 def value_losses(
     model, tokens: Int[Tensor, "batch pos"], others: Int[Tensor, "batch pos"], length: int, writers: Sequence[int],
     readers: Sequence[int],
