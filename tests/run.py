@@ -56,8 +56,17 @@ def options(arguments: list[str]) -> list[str]:
     return arguments
 
 
+def unpack_released() -> None:
+    """Where SmolLM2 is installed, unpack it before the tests: in a notebook's outputs, its progress bar would be one too many."""
+    code = (
+        "from walkthrough.beyond import released_store\ntry: released_store.unpacked_smollm2()\nexcept ValueError: pass"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False)
+
+
 def main() -> int:
     command = [sys.executable, "-m", "pytest", *options(sys.argv[1:])]
+    unpack_released()
     with tempfile.TemporaryDirectory() as folder:
         variables = environment(Path(folder))
         can_unplug = shutil.which("unshare") and shutil.which("ip")

