@@ -1,51 +1,154 @@
-"""What students handed in, from a folder or a learning system's zip, into the course folder."""
+"""What students handed in, from a folder or a learning platform's zip, into the course folder: all of it, or nothing."""
 
-import os
-import re
-import shutil
-import time
-import zipfile
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
-from walkthrough.homework.course import check_assignment
+from walkthrough.homework.archives import BROKEN, Found, found
+from walkthrough.homework.chosen import ARCHIVES, Fate, Handed, could_be_work, decide
+from walkthrough.homework.intake import read_all, read_ledger, take
+from walkthrough.homework.names import (
+    Row,
+    assignments_of,
+    check_assignment,
+    folded,
+    is_notebook,
+    mentions,
+    named_for,
+    read_table,
+    student_id,
+)  # fmt: skip
+from walkthrough.homework.plain import Folders
+from walkthrough.homework.platforms import METADATA, Claim, Export, placed
 
-# a student's name, which may hold underscores; what learning systems put behind it; the assignment; "(2)", "-1"
-NAME = r"(?:.*/)?([A-Za-z0-9][\w.@-]*?)[_/](?:(?:\d[\d-]*|late|LATE|attempt)_)*{}(?: ?\(\d+\)|-\d+)?\.ipynb"
+NOISE = (".ds_store", "thumbs.db", "desktop.ini", "__macosx", ".ipynb_checkpoints", ".git", "__pycache__")
+UNCLEAR = "{} and {} would both be the student {}: say in a table (--names) who is who"
 
 
-def unpack(archive: Path, folder: Path) -> None:
-    """Extract a zip into a folder, emptied before; each file keeps the time that the zip has for it."""
-    shutil.rmtree(folder, ignore_errors=True)
-    with zipfile.ZipFile(archive) as zipped:
-        for entry in zipped.infolist():
-            file = zipped.extract(entry, folder)
-            when = time.mktime((*entry.date_time, 0, 0, -1))
-            os.utime(file, (when, when))
+def collect(
+    folder: Path, assignment: str, handed_in: Path, names: Path | None = None, zone: tzinfo | None = None
+) -> list[Fate]:
+    """Take each student's newest notebook into `submitted/`, or none at all if one is lost or it is not clear whose it is.
 
-
-def collect(folder: Path, assignment: str, handed_in: Path) -> dict[str, str]:
-    """Files named STUDENT_hw1.ipynb or STUDENT/hw1.ipynb, in a folder or a zip, into `submitted/`; newest wins.
-
-    Returns, for each file that was passed over, why. Raises ValueError for an assignment that the course does not have.
+    A platform's time goes into `timestamp.txt`, as nbgrader writes it, in UTC; times without a zone are read in `zone`,
+    else this machine's. `collected/hw1.csv` keeps who was taken in under which id, so that no later one comes under the
+    same. Returns what became of every file. Raises ValueError for what is no course, assignment, folder, zip or table.
     """
     check_assignment(folder, assignment)
-    if zipfile.is_zipfile(handed_in):
-        unpack(handed_in, folder / "downloaded" / assignment)
-        handed_in = folder / "downloaded" / assignment
-    newest: dict[str, Path] = {}
-    passed_over = {}
-    for file in sorted(handed_in.rglob("*.ipynb")):
-        name = str(file.relative_to(handed_in))
-        found = re.fullmatch(NAME.format(assignment), name)
-        if file.is_symlink() or not found:
-            passed_over[name] = f"its name does not say whose {assignment} it is (STUDENT_{assignment}.ipynb)"
+    if handed_in.resolve() == folder.resolve():
+        raise ValueError(f"{folder} is the course folder itself: give the folder or zip with what was handed in")
+    zone = zone or datetime.now().astimezone().tzinfo or UTC
+    files = list(found(handed_in, folder))
+    if not files:
+        raise ValueError(f"there is no file in {handed_in}: give the folder or zip with what was handed in")
+    table = read_table(names, zone) if names else {}
+    others = [other for other in assignments_of(folder) if other != assignment]
+    work, fates = sort(files, assignment, table, zone, others)
+    forced = {file.name for file in files if folded(file.name) in table}
+    ledger = read_ledger(folder, assignment)
+    chosen: dict[str, Handed] = {}
+    there = {path.name.lower(): path.name for path in (folder / "submitted").glob("*")}
+    for pairs in work.values():
+        student, problem = the_student(pairs, there, ledger)
+        if problem:
+            fates += [Fate(f.name, "lost" if could_be_work(f) else "passed over", problem, student) for f, _ in pairs]
             continue
-        older, newer = sorted([newest.get(found[1], file), file], key=lambda x: x.stat().st_mtime)
-        if older != newer:
-            passed_over[str(older.relative_to(handed_in))] = f"{found[1]} handed in a newer one"
-        newest[found[1]] = newer
-    for student, file in newest.items():
-        target = folder / "submitted" / student / assignment
-        target.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(file, target / f"{assignment}.ipynb")
-    return passed_over
+        one, more = decide(student, pairs, assignment, others, forced)
+        fates += more
+        if one:
+            chosen[student] = one
+    content, unreadable = read_all(chosen)
+    fates = [fate for fate in fates if fate.file not in {bad.file for bad in unreadable}] + unreadable
+    if all(fate.fate != "lost" for fate in fates):
+        times = {row.student: row.handed_in for row in table.values() if row.handed_in}
+        taken = take(folder, assignment, chosen, content, times, ledger)
+        fates = [taken.get(fate.student, fate) if fate.fate == "taken" else fate for fate in fates]
+    return sorted(fates, key=lambda fate: (fate.fate, fate.file, fate.student))
+
+
+def sort(
+    files: Sequence[Found], assignment: str, table: Mapping[str, Row], zone: tzinfo, others: Sequence[str]
+) -> tuple[dict[str, list[Handed]], list[Fate]]:
+    """Files by the student's id that their names or the table give them, in lower case; and what became of the rest."""
+    work: dict[str, list[Handed]] = defaultdict(list)
+    fates: list[Fate] = []
+    noise = {f.name for f in files if any(p.lower() in NOISE or p.startswith("._") for p in f.name.split("/"))}
+    fates += [Fate(name, "passed over", "it is the computer's, not a student's") for name in sorted(noise)]
+    files = [file for file in files if file.name not in noise]
+    export = Export(files_of_platforms(files), [file.name for file in files], zone)
+    loose = [file.name for file in files if not placed(file.name)]
+    plain = Folders(loose, assignment).claims(loose)
+    for file in files:
+        claims = export.claims(file.name) or [plain.get(file.name, f"{METADATA} does not say whose it is")]
+        rows = [said(table, file.name, claim) for claim in claims]
+        for claim, row in zip(claims, rows, strict=True):
+            if row and not row.student:
+                fates.append(Fate(file.name, "passed over", "the table leaves it out"))
+                continue
+            if row and isinstance(claim, str):
+                claim = Claim(row.student, "", "", (), file.name.rpartition("/")[2], timed=True)
+            if row:
+                claim = replace(claim, student=row.student, who=f"table {row.student}", scope="")
+            if isinstance(claim, str):
+                fates.append(nobodys(file, claim, assignment, others))
+            elif claim.slot not in ("", assignment):
+                fates.append(Fate(file.name, "passed over", f"it was handed in for {claim.slot}"))
+            elif not student_id(claim.student):
+                fates.append(Fate(file.name, "lost", f"no student's id can be made of {claim.student!r}: use a table"))
+            else:
+                work[student_id(claim.student).lower()].append((file, claim))
+    there = {place[0] + (place[2]["name"] or "") for place in map(placed, (file.name for file in files)) if place}
+    missing = sorted(set(export.metadata) - there)
+    return work, fates + [Fate(key, "lost", f"{METADATA} names it, and it is not there") for key in missing]
+
+
+def files_of_platforms(files: Sequence[Found]) -> dict[str, bytes]:
+    """What platforms say of an export in files of their own: Blackboard's receipts, Gradescope's list."""
+    told = {}
+    for file in files:
+        place = placed(file.name)
+        if place[2]["receipt"] if place else file.name.rpartition("/")[2] == METADATA:
+            with suppress(*BROKEN):
+                told[file.name] = file.read()
+    return told
+
+
+def said(table: Mapping[str, Row], path: str, claim: Claim | str) -> Row | None:
+    """What the table says of a file: of its path first, of a folder that it is in, then of a person."""
+    parts = path.split("/")
+    keys = ["/".join(parts[:i]) for i in range(len(parts), 0, -1)]
+    keys += [] if isinstance(claim, str) else [*filter(None, claim.called), claim.student]
+    return next((table[folded(key)] for key in keys if folded(key) in table), None)
+
+
+def nobodys(file: Found, why: str, assignment: str, others: Sequence[str]) -> Fate:
+    """What becomes of a file of which it is not known whose it is: lost, if it may be somebody's homework."""
+    name = file.name.rpartition("/")[2]
+    other = next((other for other in others if mentions(name, other)), None)
+    if other and not mentions(name, assignment):
+        return Fate(file.name, "passed over", f"it is {other}")
+    named = named_for(name, assignment, r"(?:\.\w+)*") is not None
+    work = named or is_notebook(name) or name.lower().endswith(ARCHIVES)
+    return Fate(file.name, "lost" if work else "passed over", file.refused or why)
+
+
+def the_student(
+    pairs: Sequence[Handed], there: Mapping[str, str], ledger: Mapping[str, dict[str, str]]
+) -> tuple[str, str]:
+    """The id of those whose files these are, and what speaks against their being one person, now and earlier.
+
+    `there` are the ids in use, by their lower case, and `ledger` says whose they are.
+    """
+    student = student_id(pairs[0][1].student)
+    people = {(claim.scope, claim.who): f"“{claim.scope}{claim.student}” ({claim.who})" for _, claim in pairs}
+    earlier, who = ledger.get(student, {}).get("who", ""), pairs[0][1].who
+    if len(people) > 1:
+        return student, UNCLEAR.format(*sorted(people.values())[:2], student)
+    if there.get(student.lower(), student) != student:
+        return student, UNCLEAR.format(f"“{student}”", f"the “{there[student.lower()]}” taken in earlier", student)
+    if earlier not in ("", who) and not who.startswith("table "):
+        return student, UNCLEAR.format(*people.values(), f"the {earlier!r} taken in earlier", student)
+    return student, ""

@@ -27,6 +27,7 @@ from traitlets.config import Config, PyFileConfigLoader
 from walkthrough.exercises.check import RIGHT
 from walkthrough.homework import sandbox
 from walkthrough.homework.judge import Judged, judge, unjudged
+from walkthrough.homework.names import check_assignment
 from walkthrough.homework.practice import to_copy
 from walkthrough.homework.task import Task
 
@@ -114,13 +115,6 @@ def tasks_of(folder: Path, assignment: str) -> Mapping[str, Task]:
         for name in [name for name in sys.modules if name.partition(".")[0] == "graders"]:
             del sys.modules[name]
         sys.modules.update(another)  # two courses' graders must not meet
-
-
-def check_assignment(folder: Path, assignment: str) -> None:
-    """Raise ValueError for an assignment that the course does not have."""
-    known = sorted(source.parent.name for source in (folder / "source").glob("*/*.ipynb"))
-    if assignment not in known:
-        raise ValueError(f"there is no assignment {assignment!r} in {folder}: there are {', '.join(known) or 'none'}")
 
 
 def release(folder: Path, assignment: str) -> Path:

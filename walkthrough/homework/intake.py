@@ -1,0 +1,123 @@
+"""Writing what `collect` chose into the course folder, and saying what became of every file."""
+
+import csv
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from walkthrough.homework.archives import BROKEN
+from walkthrough.homework.chosen import Fate, Handed
+
+LEDGER = ("student", "who", "file", "handed_in")
+FATES = ("lost", "taken", "older", "passed over")  # of a file that two students handed in, the first counts
+MANY = 5  # files that one person handed in beside the notebook, and that are named one by one
+AS_NBGRADER = "%Y-%m-%d %H:%M:%S.%f UTC"
+
+
+def read_ledger(folder: Path, assignment: str) -> dict[str, dict[str, str]]:
+    """Who was taken in earlier under each student's id, from which file, handed in when: `collected/hw1.csv`."""
+    file = folder / "collected" / f"{assignment}.csv"
+    if not file.exists():
+        return {}
+    with file.open(newline="", encoding="utf-8") as stored:
+        return {row["student"]: row for row in csv.DictReader(stored)}
+
+
+def read_all(chosen: Mapping[str, Handed]) -> tuple[dict[str, bytes], list[Fate]]:
+    """The bytes of each student's notebook, all before anything is written; and those that cannot be read."""
+    content, unreadable = {}, []
+    for student, (found, _) in chosen.items():
+        try:
+            content[student] = found.read()
+        except BROKEN as error:
+            unreadable.append(Fate(found.name, "lost", f"it cannot be read ({error})", student))
+    return content, unreadable
+
+
+def take(
+    folder: Path,
+    assignment: str,
+    chosen: Mapping[str, Handed],
+    content: Mapping[str, bytes],
+    times: Mapping[str, datetime],
+    ledger: dict[str, dict[str, str]],
+) -> dict[str, Fate]:
+    """Write each student's notebook, the time that it was handed in, and the ledger; and say so for each student.
+
+    `times` go before a platform's own. Without any, an earlier `timestamp.txt` stays if the notebook is the same.
+    """
+    fates = {}
+    for student, (found, claim) in chosen.items():
+        when, earlier = times.get(student, claim.handed_in), ledger.get(student, {}).get("handed_in")
+        if when and earlier and datetime.fromisoformat(earlier) > when:
+            fates[student] = Fate(found.name, "older", f"one of {earlier} was taken in before", student)
+            continue
+        target = folder / "submitted" / student / assignment
+        target.mkdir(parents=True, exist_ok=True)
+        file, stamp = target / f"{assignment}.ipynb", target / "timestamp.txt"
+        changed = not file.exists() or file.read_bytes() != content[student]
+        replace_file(file, content[student], found.modified)
+        if when:
+            replace_file(stamp, when.astimezone(UTC).strftime(AS_NBGRADER).encode(), found.modified)
+        elif changed:
+            stamp.unlink(missing_ok=True)
+        known = when.astimezone(UTC).isoformat(" ", "seconds") if when else ""
+        ledger[student] = dict(zip(LEDGER, (student, claim.who, found.name, known), strict=True))
+        late = "late, by the platform" if claim.late else ""
+        fates[student] = Fate(found.name, "taken", f"handed in {known}" if known else late, student)
+    write_ledger(folder / "collected" / f"{assignment}.csv", ledger)
+    return fates
+
+
+def replace_file(file: Path, content: bytes, modified: float) -> None:
+    """Write a file in one step, so that an interruption leaves the old one or the new one."""
+    written = file.with_name(f".{file.name}.new")
+    written.write_bytes(content)
+    if modified > 0:
+        os.utime(written, (modified, modified))
+    written.replace(file)
+
+
+def write_ledger(file: Path, ledger: Mapping[str, dict[str, str]]) -> None:
+    """The ledger, in the order of the students."""
+    file.parent.mkdir(exist_ok=True)
+    with file.open("w", newline="", encoding="utf-8", errors="replace") as out:
+        writer = csv.DictWriter(out, LEDGER)
+        writer.writeheader()
+        writer.writerows(ledger[student] for student in sorted(ledger))
+
+
+def counts(fates: Iterable[Fate]) -> dict[str, int]:
+    """How many files were found, and how many met each fate; their sum is the first number."""
+    met: dict[str, set[str]] = defaultdict(set)
+    for fate in fates:
+        met[fate.file].add(fate.fate)
+    first = [min(all_of_it, key=FATES.index) for all_of_it in met.values()]
+    return {"found": len(first)} | {fate: first.count(fate) for fate in FATES}
+
+
+def report(assignment: str, fates: list[Fate], zone: str) -> list[str]:
+    """What to print: the files that were not taken, with the reason; late ones; and the counts."""
+    lines = [f"{fate.fate}: {fate.file}: {fate.why}" for fate in fates if fate.fate in ("lost", "older")]
+    alike: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for fate in fates:
+        if fate.fate == "passed over":
+            alike[fate.student, fate.why].append(fate.file)
+    for (_, why), files in alike.items():
+        names = f"{files[0]} and {len(files) - 1} more" if len(files) > MANY else ", ".join(files)
+        lines.append(f"passed over: {names}: {why}")
+    taken = [fate for fate in fates if fate.fate == "taken"]
+    lines += [
+        f"late: {fate.student}: its platform says so, not how late" for fate in taken if fate.why.startswith("late")
+    ]
+    number = counts(fates)
+    shown = {"taken": "could be taken" if number["lost"] else "taken", "older": "older", "passed over": "passed over"}
+    told = ", ".join(f"{number[fate]} {shown.get(fate, fate)}" for fate in ("taken", "older", "passed over", "lost"))
+    lines.append(f"{assignment}: {number['found']} files found: {told}")
+    timed = sum(fate.why.startswith("handed in") for fate in taken)
+    if number["lost"]:
+        return lines
+    lines.append(f"students: {len(taken)}; the time handed in is known of {timed} (without a zone, read as {zone})")
+    return lines
