@@ -11,7 +11,7 @@ from pathlib import Path
 from sphinx.cmd.build import main as sphinx
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["docs/index.md", "docs/launch.md", "docs/models.md"]
+PAGES = ["docs/index.md", "docs/launch.md", "docs/models.md", "docs/functions.md"]
 NOTEBOOKS = ["notebooks/*.ipynb", "notebooks/glossary.md", "notebooks/instructors_guide.md"]
 BESIDE = ["README.md", "docs/*.png"]
 

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformer_lens import TransformerBridge
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-BOS_ID, VOCABULARY, N_CTX = 3, 80, 64
+BOS_ID, VOCABULARY, N_CTX = 3, 80, 128
 COMMON = {
     "bos_token_id": BOS_ID, "eos_token_id": BOS_ID, "pad_token_id": BOS_ID, "tie_word_embeddings": False,
     "vocab_size": VOCABULARY, "initializer_range": 0.2,
@@ -44,13 +44,13 @@ CONFIGURATIONS = {  # the class that transformers has for it, and the settings t
 RELEASED = tuple(CONFIGURATIONS)
 
 
-def tokenizer() -> PreTrainedTokenizerFast:
-    """Words `w0` to `w79`, split at blanks; the one with the id BOS_ID is `<BOS>`, and begins every text."""
-    words = {f"w{i}": i for i in range(VOCABULARY) if i != BOS_ID} | {"<BOS>": BOS_ID}
-    stored = Tokenizer(models.WordLevel(words, unk_token="w0"))
+def tokenizer(bos: int = BOS_ID) -> PreTrainedTokenizerFast:
+    """Words `w0` to `w79`, split at blanks; `<BOS>` stands in the place of one, and begins every text."""
+    words = {f"w{i}": i for i in range(VOCABULARY) if i != bos} | {"<BOS>": bos}
+    stored = Tokenizer(models.WordLevel(words, unk_token="w79"))
     stored.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     stored.post_processor = processors.TemplateProcessing(
-        single="<BOS> $A", pair="<BOS> $A <BOS> $B", special_tokens=[("<BOS>", BOS_ID)]
+        single="<BOS> $A", pair="<BOS> $A <BOS> $B", special_tokens=[("<BOS>", bos)]
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=stored,
@@ -58,7 +58,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
         bos_token="<BOS>",
         eos_token="<BOS>",
         pad_token="<BOS>",
-        unk_token="w0",
+        unk_token="w79",
         name_or_path="",  # read from the folder, it would become the class that Qwen's models have
     )
 
@@ -126,7 +126,7 @@ def course(name: str, n_layers: int = 2) -> TransformerBridge:
     """The same as a bridge."""
     from walkthrough import models
 
-    return models.bridge(course_network(name, n_layers), None, name)
+    return models.bridge(course_network(name, n_layers), tokenizer(0), name)
 
 
 COURSE = ("paper", "mlp", "layernorm")

@@ -6,11 +6,15 @@ from types import SimpleNamespace
 
 import torch
 from architectures import COURSE, course_network, model_of, plain
+from transformer_lens import TransformerBridge
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
+from walkthrough import architecture
+from walkthrough.architecture import described
+
 OUT = {"gpt2": "c_proj", "pythia": "dense", "opt": "out_proj"}  # what W_O is called; o_proj elsewhere
-SECOND = ("ln_2", "ln2", "post_attention_layernorm", "final_layer_norm")  # the norm before an MLP
+SECOND = ("pre_feedforward_layernorm", "ln_2", "ln2", "post_attention_layernorm", "final_layer_norm")  # before an MLP
 
 
 def attention(module, query, key, value, attention_mask, scaling, dropout=0.0, softcap=None, **kwargs):
@@ -41,8 +45,11 @@ class Cache(dict):
 class Slow:
     """A model that answers as a bridge does, for patterns, z, the stream, logits, and hooks on patterns, z and the end."""
 
+    __class__ = TransformerBridge  # for annotations; it has none of its methods but those below
+
     def __init__(self, name: str, n_layers: int | None = None):
-        bridge = model_of(name, n_layers)
+        self.bridge = bridge = model_of(name, n_layers)
+        architecture._known[self] = bridge.cfg.normalization_type, False, described(bridge)
         self.cfg, self.tokenizer, self.original_model = bridge.cfg, bridge.tokenizer, bridge.original_model
         self.to_tokens, self.to_single_token, depth = bridge.to_tokens, bridge.to_single_token, bridge.cfg.n_layers
         if name in COURSE:
@@ -93,7 +100,8 @@ class Slow:
             cache[f"blocks.{layer}.hook_resid_pre"] = kwargs.get("hidden_states", args[0] if args else None)
 
         def middle(_module, args, layer):
-            cache[f"blocks.{layer}.hook_resid_mid"] = args[0]
+            before = cache[f"blocks.{layer}.hook_resid_pre"]
+            cache[f"blocks.{layer}.hook_resid_mid"] = args[0].view_as(before)
 
         def after(_module, _args, output, layer):
             cache[f"blocks.{layer}.hook_resid_post"] = output[0] if isinstance(output, tuple) else output
@@ -108,9 +116,10 @@ class Slow:
             ends.append(block.register_forward_pre_hook(partial(before, layer=layer), with_kwargs=True))
             ends.append(block.register_forward_hook(partial(after, layer=layer)))
             ends.append(out.register_forward_pre_hook(partial(mixed, layer=layer)))
-            seconds = [norm for name, norm in block.named_children() if name in SECOND]
-            if seconds and hasattr(block, "mlp") and not self.cfg.parallel_attn_mlp:
-                ends.append(seconds[0].register_forward_pre_hook(partial(middle, layer=layer)))
+            norms = dict(block.named_children())
+            second = next((norms[name] for name in SECOND if name in norms), None)
+            if second is not None and described(self.bridge).MLPs and not self.cfg.parallel_attn_mlp:
+                ends.append(second.register_forward_pre_hook(partial(middle, layer=layer)))
         last = lambda _module, args: (through(args[0], "unembed.hook_in"),)
         ends.append(self.unembed.register_forward_pre_hook(last))
         try:

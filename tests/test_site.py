@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NAMES = [path.stem for path in NOTEBOOKS]
 OUR_PAGES = [
+    "functions",
     "index",
     "launch",
     "models",

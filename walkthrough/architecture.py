@@ -44,9 +44,9 @@ _known: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 def described(model) -> Architecture:
     """What a bridge has that the paper's models have not: read off once, and again if its weights were folded."""
     folded = model.cfg.normalization_type, getattr(model, "compatibility_mode", False)
-    if model not in _known or _known[model][0] != folded:
-        _known[model] = folded, _read(model)
-    return _known[model][1]
+    if _known.get(model, ())[:2] != folded:
+        _known[model] = *folded, _read(model)
+    return _known[model][2]
 
 
 def _read(model) -> Architecture:
@@ -163,12 +163,12 @@ LOGITS = ("output_bias", "logits")  # if it ends in W_U
 EVERYTHING = Architecture._fields
 
 
-def leaves_out(*kinds: str, exact: str = "", instead: str = "") -> Callable:
+def leaves_out(*kinds: str, exact: str = "", instead: str = "", needs: str = "") -> Callable:
     """A decorator for a formula: a model that has what it leaves out gets the exact generalisation, or one sentence.
 
     `kinds` are fields of `Architecture`; `exact` is the generalisation as "module:function", imported when it is first
-    needed and called with the same arguments; `instead` says what to use where there is none. The model is the argument
-    `model`, or that of a `cache`, a `run` or a circuit `qk`. Raises ValueError for a kind that there is not.
+    needed and called with the same arguments; `instead` says what to use where there is none; `needs` is what a model
+    must have, in words. The model is the argument `model`, or that of a `cache`, a `run` or a circuit `qk`. Raises ValueError for a kind that there is not.
     """
     if unknown := set(kinds) - set(EVERYTHING):
         raise ValueError(f"there is no kind {min(unknown)!r}: the kinds are {', '.join(EVERYTHING)}")
@@ -185,6 +185,8 @@ def leaves_out(*kinds: str, exact: str = "", instead: str = "") -> Callable:
             given = args[place] if len(args) > place else kwargs.get(name)
             model = given if name == "model" else getattr(given, "model", None)
             missed = described(model).words(kinds) if hasattr(model, "hook_dict") else []
+            if needs and hasattr(model, "hook_dict") and needs not in described(model):
+                raise ValueError(f"{function.__name__} is about {needs}, and {model.cfg.model_name} has none")
             if missed and not exact:
                 raise ValueError(refusal(function.__name__, model.cfg.model_name, missed, instead))
             result = (named(exact) if missed else function)(*args, **kwargs)

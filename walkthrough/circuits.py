@@ -78,7 +78,7 @@ def random_rotation_about(axis: Float[Tensor, " size"], seed: int) -> Float[Tens
     return frame @ torch.block_diag(torch.ones(1, 1, dtype=rest.dtype), rest) @ frame.T
 
 
-@leaves_out(*STREAM, *SCORING)
+@leaves_out(*STREAM, *SCORING, exact="walkthrough.beyond.folded_circuits:folded_qk_circuit")
 def qk_circuit(model, layer: int, head: int):
     """How much each token, as the destination (row), looks for each token, as the source (column).
 
@@ -92,7 +92,7 @@ def qk_circuit(model, layer: int, head: int):
     return model.W_E @ W_QK @ model.W_E.T * model.cfg.d_head**-0.5
 
 
-@leaves_out(*STREAM, "value_biases", "groups", "logits")
+@leaves_out(*STREAM, "value_biases", "groups", "logits", exact="walkthrough.beyond.folded_circuits:folded_ov_circuit")
 def ov_circuit(model, layer: int, head: int):
     """What each token, once it is looked at (row), adds to the logit of each output token (column).
 

@@ -11,6 +11,7 @@ from einops import einsum
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from walkthrough.architecture import EVERYTHING, leaves_out
 from walkthrough.models import check_head
 
 QUERY, KEY = 24, 16  # places of destination and source; `<BOS>` is at 0, the average token everywhere else
@@ -36,6 +37,7 @@ class Found(NamedTuple):
     of_head: Float[Tensor, " term"]
 
 
+@leaves_out(*EVERYTHING)
 def log_attention(
     model, layer: int, stand: Stand, token: Float[Tensor, "token d_model"]
 ) -> tuple[Float[Tensor, "token head d_head"], Float[Tensor, "token head key"]]:
@@ -52,6 +54,7 @@ def log_attention(
     return q, scores
 
 
+@leaves_out(*EVERYTHING)
 def stands(model, share: Float[Tensor, " d_vocab"]) -> list[Stand]:
     """What each layer, and W_U after the last, finds of each token among average tokens, whose embedding `share` weighs.
 
@@ -73,6 +76,7 @@ def stands(model, share: Float[Tensor, " d_vocab"]) -> list[Stand]:
     return found
 
 
+@leaves_out(*EVERYTHING)
 def looks_at(
     model, layer: int, stand: Stand, destinations: Int[Tensor, " destination"], sources: Int[Tensor, " source"]
 ) -> Float[Tensor, "head destination source"]:
@@ -84,12 +88,14 @@ def looks_at(
     return (einsum(q, k, "to head d, source head d -> head to source") - rest.T[..., None]).sigmoid()
 
 
+@leaves_out(*EVERYTHING)
 def moves(model, layer: int, stand: Stand, sources: Int[Tensor, " source"]) -> Float[Tensor, "head source d_model"]:
     """What each head writes if it looks at the source alone, more than if it looked at the average token."""
     more = stand.tokens[sources] - stand.average
     return more @ model.W_V[layer] @ model.W_O[layer]
 
 
+@leaves_out(*EVERYTHING)
 def skip_trigram_search(
     model, share: Float[Tensor, " d_vocab"], destinations: Int[Tensor, " destination"],
     sources: Int[Tensor, " source"], outs: Bool[Tensor, " d_vocab"] | None = None, keep: int = 1000, least: float = 0.2,
@@ -136,6 +142,7 @@ class Misquotes(NamedTuple):
     margin: Float[Tensor, " token"]
 
 
+@leaves_out(*EVERYTHING)
 def misquote_search(
     model, share: Float[Tensor, " d_vocab"], heads: list[tuple[int, int]], tokens: Int[Tensor, " token"]
 ) -> Misquotes:

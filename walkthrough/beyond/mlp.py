@@ -11,7 +11,7 @@ from walkthrough.architecture import LOGITS, STREAM, leaves_out
 from walkthrough.paths import head_output
 
 
-@leaves_out(*STREAM, "value_biases", "positions", "groups")
+@leaves_out(*STREAM, "value_biases", "positions", "groups", needs="plain MLPs")
 def preactivation_terms(
     model, tokens: Int[Tensor, "batch pos"]
 ) -> dict[str, Float[Tensor, "batch pos neuron"]]:  # fmt: skip
@@ -31,7 +31,7 @@ def preactivation_terms(
     return terms
 
 
-@leaves_out(*STREAM, "value_biases", "positions", "groups", *LOGITS)
+@leaves_out(*STREAM, "value_biases", "positions", "groups", *LOGITS, needs="plain MLPs")
 def logit_terms(model, tokens: Int[Tensor, "batch pos"]) -> dict[str, Float[Tensor, "batch pos d_vocab"]]:
     """A one-layer model's logits as a sum: "direct", each head, "MLP" (its output as a leaf) and "b_out"; exact."""
     _, cache = model.run_with_cache(tokens)

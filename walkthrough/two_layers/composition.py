@@ -11,7 +11,7 @@ from walkthrough.architecture import SCORING, STREAM, leaves_out
 from walkthrough.models import check_head, head_weights
 
 
-@leaves_out(*STREAM)
+@leaves_out(*STREAM, exact="walkthrough.beyond.folded_circuits:folded_composition_scores")
 def composition_scores(
     model, kind: str, layers: tuple[int, int] = (0, 1)
 ) -> Float[Tensor, "write read"]:  # fmt: skip
@@ -115,7 +115,9 @@ def rank_correlation(a: Float[Tensor, "*entry"], b: Float[Tensor, "*entry"]) -> 
     return torch.corrcoef(torch.stack(places))[0, 1].item()
 
 
-@leaves_out(*STREAM, *SCORING, "value_biases", "logits")
+@leaves_out(
+    *STREAM, *SCORING, "value_biases", "logits", exact="walkthrough.beyond.folded_circuits:folded_q_composed_circuit"
+)
 def q_composed_circuit(model, first: tuple[int, int], second: tuple[int, int]):
     """How much the second head, from queries that the first head built of each token (row), looks for each token (column).
 
@@ -127,7 +129,9 @@ def q_composed_circuit(model, first: tuple[int, int], second: tuple[int, int]):
     return model.W_E @ model.OV[first] @ model.QK[second] @ model.W_E.T * model.cfg.d_head**-0.5
 
 
-@leaves_out(*STREAM, *SCORING, "value_biases", "logits")
+@leaves_out(
+    *STREAM, *SCORING, "value_biases", "logits", exact="walkthrough.beyond.folded_circuits:folded_k_composed_circuit"
+)
 def k_composed_circuit(model, first: tuple[int, int], second: tuple[int, int]):
     """How much the second head, from each token (row), looks for keys that the first head built of each token (column).
 
@@ -139,7 +143,9 @@ def k_composed_circuit(model, first: tuple[int, int], second: tuple[int, int]):
     return model.W_E @ model.QK[second] @ model.OV[first].T @ model.W_E.T * model.cfg.d_head**-0.5
 
 
-@leaves_out(*STREAM, "value_biases", "groups", "logits")
+@leaves_out(
+    *STREAM, "value_biases", "groups", "logits", exact="walkthrough.beyond.folded_circuits:folded_virtual_ov_circuit"
+)
 def virtual_ov_circuit(model, first: tuple[int, int], second: tuple[int, int]):
     """What each token (row), moved by the first head and then by the second, adds to each output token's logit (column).
 

@@ -62,7 +62,7 @@ def two_patterns(model, tokens: Int[Tensor, "batch pos"]) -> list[Float[Tensor, 
         """The logits are not used: save the time of most of them."""
         return resid[:, -1:]
 
-    with model.hooks(fwd_hooks=[("blocks.1.hook_resid_post", last_only)]):
+    with model.hooks(fwd_hooks=[("unembed.hook_in", last_only)]):
         _, cache = model.run_with_cache(tokens)
     return [cache["pattern", 0], cache["pattern", 1]]
 

@@ -7,10 +7,14 @@ from typing import Any
 from torch import Tensor
 
 from walkthrough import models
+from walkthrough.architecture import EVERYTHING, described, refusal
 from walkthrough.figures.basics import visible
 from walkthrough.widgets.page import Page, pack, table
 
-__all__ = ["Explorer", "excerpt", "named", "pack", "prompt_tokens", "quoted", "shown", "table", "the_model", "within"]
+__all__ = [
+    "Explorer", "beyond_the_paper", "excerpt", "named", "pack", "prompt_tokens", "quoted", "shown", "table", "the_model",
+    "within",
+]  # fmt: skip
 
 
 def shown(tokens: Sequence[str]) -> list[str]:
@@ -28,14 +32,16 @@ def excerpt(prompt: str) -> str:
     return f"“{textwrap.shorten(prompt, 60, placeholder=' …')}”"
 
 
-def the_model(model: Any) -> Any:
-    """The model, loaded if it is named; ValueError if it is not of the course's kind."""
+def the_model(model: Any, beyond: bool = False) -> Any:
+    """The model, loaded if it is named; ValueError if it is not of the paper's kind, or `beyond`, if it has no heads."""
     if isinstance(model, str):
         model = models.load(model)
     if not isinstance(model, models.TransformerBridge):
         raise ValueError(f"there is no model in {type(model).__name__}: give one that `models.load` gives, or its name")
-    if not model.cfg.attn_only or model.cfg.normalization_type:
-        raise ValueError(f"{model.cfg.model_name} has MLPs or LayerNorm: the explorers are for attention-only models")
+    if not beyond and (not model.cfg.attn_only or model.cfg.normalization_type):
+        raise ValueError(f"{model.cfg.model_name} has MLPs or LayerNorm: this explorer is for attention-only models")
+    if not beyond and (missed := beyond_the_paper(model)):
+        raise ValueError(refusal("this explorer", model.cfg.model_name, missed))
     if model.cfg.n_layers == 0:
         raise ValueError(
             f"{model.cfg.model_name} has no layers, and so no heads to look at: give a model that has some"
@@ -46,6 +52,11 @@ def the_model(model: Any) -> Any:
             "`models.load_tokenizer()`"
         )
     return model
+
+
+def beyond_the_paper(model: Any) -> list[str]:
+    """What a model has that the paper's formulas for streams, values and logits leave out, in words."""
+    return described(model).words(set(EVERYTHING) - {"positions", "scores", "patterns"})
 
 
 def within(choice: Any, count: int, otherwise: int = 0) -> int:
