@@ -370,7 +370,7 @@ def smollm2_file(smollm2):
 
 
 def test_smollm2_says_what_transformers_says(smollm2):
-    theirs = AutoModelForCausalLM.from_pretrained(released_store.unpacked_smollm2())
+    theirs = AutoModelForCausalLM.from_pretrained(released_store.unpacked_smollm2(), attn_implementation="eager")
     tokens = smollm2.to_tokens("def add(a, b):\n    return a + b\n\n\nThe capital of France is")
     assert torch.allclose(smollm2(tokens), theirs(tokens).logits, atol=1e-4)
     assert smollm2.to_string(smollm2(tokens)[0, -1].argmax()) == " Paris"
