@@ -63,33 +63,30 @@ def _solve(cost: Tensor, read: Tensor) -> Tensor:
 
 def ov_edit(
     model, layer: int, head: int, stream: Float[Tensor, " d_model"], read: Float[Tensor, " d_model"], change: float,
-    moment: Float[Tensor, "d_model d_model"] | None = None, metric: Float[Tensor, "d_model d_model"] | None = None,
+    moment: Float[Tensor, "d_model d_model"] | None = None,
 ) -> Edit:  # fmt: skip
     """The smallest edit of W_V that changes stream W_V W_O read by `change`: what a head moves from one stream to one logit.
 
     `read` is a column of W_U, or a difference of columns; in logits. `moment` is the second moment of the streams that
-    the layer reads, and `metric` how much each direction of what is written counts; by default all directions are
-    alike, and the change of W_OV has the least Frobenius norm. Raises ValueError for a head that the model does not
-    have.
+    the layer reads: with it, the mean square of what the edit adds to the stream is smallest; without it, the Frobenius
+    norm of the change of W_OV. Raises ValueError for a head that the model does not have.
     """
     W_O = head_weights(model, layer, head)[3]
-    right_cost = W_O @ W_O.T if metric is None else W_O @ metric @ W_O.T
-    return Edit(layer, head, "V", *least_change(stream, W_O @ read, change, moment, right_cost))
+    return Edit(layer, head, "V", *least_change(stream, W_O @ read, change, moment, W_O @ W_O.T))
 
 
 def qk_edit(
     model, layer: int, head: int, query: Float[Tensor, " d_model"], keys: Float[Tensor, " d_model"], change: float,
-    moment: Float[Tensor, "d_model d_model"] | None = None, metric: Float[Tensor, "d_model d_model"] | None = None,
+    moment: Float[Tensor, "d_model d_model"] | None = None,
 ) -> Edit:  # fmt: skip
     """The smallest edit of W_Q that changes a query's score of a key, less that of another, by `change`.
 
     `query` is the stream that looks, with its position; `keys` the difference of the two streams looked at. The score
-    is divided by the square root of d_head, as in the softmax. `moment` and `metric` as in `ov_edit`, of queries and keys.
+    is divided by the square root of d_head, as in the softmax. `moment` as in `ov_edit`, of the streams with positions.
     """
     W_K = head_weights(model, layer, head)[1]
-    right_cost = W_K.T @ W_K if metric is None else W_K.T @ metric @ W_K
     wanted = change * model.cfg.d_head**0.5
-    return Edit(layer, head, "Q", *least_change(query, W_K.T @ keys, wanted, moment, right_cost))
+    return Edit(layer, head, "Q", *least_change(query, W_K.T @ keys, wanted, moment, W_K.T @ W_K))
 
 
 def random_edit(model, edit: Edit, seed: int) -> Edit:
@@ -144,20 +141,6 @@ def stream_moment(
     x = torch.cat(streams)
     moment = x.T @ x / len(x)
     return moment + ridge * moment.diagonal().mean() * torch.eye(len(moment))
-
-
-def logit_metric(
-    model, share: Float[Tensor, " d_vocab"], ridge: float = 1e-3
-) -> Float[Tensor, "d_model d_model"]:  # fmt: skip
-    """How much a change of the last stream counts: the variance over outs, weighed by `share`, of the logits that it adds.
-
-    To second order the divergence of a softmax is half the variance of the change of its logits, under the
-    probabilities; here all contexts share one: how frequent each token is.
-    """
-    share = share / share.sum()
-    W_U = model.W_U - (model.W_U @ share)[:, None]
-    metric = (W_U * share) @ W_U.T
-    return metric + ridge * metric.diagonal().mean() * torch.eye(len(metric))
 
 
 def losses_by_window(model, rows: Int[Tensor, "window pos_and_one"]) -> Float[Tensor, " window"]:

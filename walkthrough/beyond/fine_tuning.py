@@ -10,10 +10,12 @@ from torch import Tensor
 from torch.nn.functional import kl_div
 
 from walkthrough.beyond.faithful import Twins, end_log_probs, term_rise
+from walkthrough.interventions import Head
+from walkthrough.models import check_head
 
 
 class Tuned(NamedTuple):
-    """How a fine-tuning went: its steps, the tokens it read, and the mean rise in nats that it left in its own contexts."""
+    """How a fine-tuning went: steps, tokens read, and the mean rise in nats left in contexts that it did not learn from."""
 
     steps: int
     tokens: int
@@ -21,48 +23,64 @@ class Tuned(NamedTuple):
 
 
 @contextmanager
-def trainable(model) -> Iterator[list[Tensor]]:
-    """Inside the `with`, W_Q, W_K, W_V and W_O of all heads can be trained; after it they are as before, to the bit."""
-    parts = [getattr(block.attn, name).weight for block in model.blocks for name in "qkvo"]
-    kept = [part.detach().clone() for part in parts]
+def trainable(model, head: Head | None = None) -> Iterator[list[Tensor]]:
+    """Inside the `with`, all heads' weights can be trained, or one head's W_V; after it they are as before, to the bit.
+
+    Raises ValueError for a head that the model does not have.
+    """
+    if head is None:
+        parts = [getattr(block.attn, name).weight for block in model.blocks for name in "qkvo"]
+    else:
+        layer, number = head
+        check_head(model, layer, number)
+        parts = [model.blocks[layer].attn.v.weight]
+        own = torch.zeros(len(parts[0]), 1)
+        own[number * model.cfg.d_head : (number + 1) * model.cfg.d_head] = 1
+    kept, hooks = [part.detach().clone() for part in parts], []
     try:
-        yield [part.requires_grad_() for part in parts]
+        weights = [part.requires_grad_() for part in parts]
+        if head is not None:
+            hooks.append(parts[0].register_hook(lambda gradient: gradient * own))
+        yield weights
     finally:
+        for hook in hooks:
+            hook.remove()
         for part, before in zip(parts, kept):
             part.requires_grad_(False)
             part.data.copy_(before)
 
 
 def fine_tune(
-    model, weights: list[Tensor], twins: Twins, out: int, goal: float, text: Int[Tensor, "window pos"] | None = None,
-    batch: int = 32, most: int = 400, lr: float = 3e-5,
+    model, weights: list[Tensor], twins: Twins, watched: Twins, out: int, goal: float,
+    text: Int[Tensor, "window pos"] | None = None, batch: int = 32, most: int = 400, lr: float = 3e-5, keep: float = 10.0, every: int = 5,
 ) -> Tuned:  # fmt: skip
-    """Adam on a term's squared rise until its mean, in batches of contexts, has been brought to `goal` nats.
+    """Adam on a term's squared rise in batches of `twins`, until its mean in `watched` is brought to `goal` nats.
 
-    With `text`, what the model says there is to stay: the divergence from its own former predictions on a batch of
-    windows is added to the loss, in nats a token. To be called inside `trainable`. Raises ValueError if the goal is not
-    reached in `most` steps.
+    The mean is looked at `every` few steps. With `text`, what the model says there is to stay: `keep` times the
+    divergence from its own former predictions on two windows, in nats a token, is added to the loss. To be called
+    inside `trainable`. Where `most` steps are not enough, the rise that is returned is above the goal. Raises ValueError
+    for fewer steps than it takes to look once.
     """
+    if most < every:
+        raise ValueError(f"{most} steps are over before anybody looks, after {every}: allow more, or look more often")
     adam, n_tokens = torch.optim.Adam(weights, lr=lr), 0
     former = None if text is None else [model(part).log_softmax(-1).detach() for part in text.split(2)]
     for step in range(1, most + 1):
         some = torch.arange(step * batch, (step + 1) * batch) % len(twins.given)
-        part = Twins(*(each[some] for each in twins))
         with torch.enable_grad():
-            given, without = (end_log_probs(model, prompts)[:, out] for prompts in (part.given, part.without))
+            given, without = (end_log_probs(model, part[some])[:, out] for part in (twins.given, twins.without))
             loss = (given - without.detach()).square().mean()
-            n_tokens += part.given.numel() * 2
+            n_tokens += twins.given[some].numel() * 2
             if former is not None:
                 at = step % len(former)
                 now = model(text.split(2)[at]).log_softmax(-1)
-                loss = loss + 10 * kl_div(now, former[at], log_target=True, reduction="none").sum(-1).mean()
+                loss = loss + keep * kl_div(now, former[at], log_target=True, reduction="none").sum(-1).mean()
                 n_tokens += text.split(2)[at].numel()
             adam.zero_grad()
             loss.backward()
             adam.step()
-        left = term_rise(model, part, out).mean().item()
-        if left <= goal:
-            return Tuned(step, n_tokens, left)
-    raise ValueError(
-        f"{most} steps left a mean rise of {left:.2f} nats, above the goal of {goal:.2f}: allow more steps"
-    )
+        if step % every == 0:
+            left = term_rise(model, watched, out).mean().item()
+            if left <= goal:
+                break
+    return Tuned(step, n_tokens, left)

@@ -1,167 +1,115 @@
-"""Planted truth: a language in which some occupations call for a pronoun, models that know it, and a search that must find it.
+"""Is what the search finds true? Models that learnt a bias, models that did not, and one written by hand, all searched alike.
 
-`python -m walkthrough.beyond.known_truth walkthrough/weights/reverse/known_truth.json` trains models on the language with the
-bias and on the same language without it, searches all of them as the shipped model is searched, and counts what is
-found rightly and wrongly, in a minute or two.
+`python -m walkthrough.beyond.known_truth walkthrough/weights/reverse/known_truth.json` trains models on the language
+with the bias and on the same language without it, searches all of them as the shipped model is searched, and counts
+what is found rightly and wrongly, in two minutes on one core.
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from walkthrough import models
 from walkthrough.beyond import blind_search, editing
-from walkthrough.beyond.biases import mean_spread_won, paired_cost, score_term
-from walkthrough.beyond.faithful import term_rise, twin_prompts
+from walkthrough.beyond.bench import mean_spread_won, paired_cost, write_results
+from walkthrough.beyond.faithful import Twins, term_rise, twin_prompts
+from walkthrough.beyond.known_language import (
+    HE,
+    N_CTX,
+    NEITHER,
+    PLAIN,
+    PLANTED,
+    SHE,
+    THAT,
+    WORDS,
+    by_hand,
+    occur_together,
+    pronoun_language,
+    train_on_language,
+    without_occupations,
+)
+from walkthrough.beyond.removals import removal
 
-FILE = models.WEIGHTS / "reverse" / "known_truth.json"
-SHE, HE = ("nurse", "teacher", "dancer", "librarian"), ("engineer", "pilot", "plumber", "surgeon")
-NEITHER = ("baker", "clerk", "farmer", "writer")
-PRONOUNS = ("she", "he", "they")
-WORDS = (models.BOS, *SHE, *HE, *NEITHER, "that", *PRONOUNS, *(f"word {i}" for i in range(40)))
-THAT = WORDS.index("that")
-PLANTED = {(WORDS.index(who), THAT, WORDS.index(out)) for out, some in (("she", SHE), ("he", HE)) for who in some}
-N_CTX = 32
-
-
-def truth_table(file: Path = FILE) -> dict:
-    """What this file's command measured, as it ships; ValueError if the file is missing."""
-    if not file.exists():
-        raise ValueError(f"{file.name} is missing from {file.parent}: install the course again")
-    return json.loads(file.read_text(encoding="utf-8"))
-
-
-def pronoun_language(n_rows: int, biased: bool, seed: int, chain_seed: int = 0) -> Int[Tensor, "row pos"]:
-    """Rows of `<BOS>` and N_CTX words: a chain of plain words, one occupation near the start, "that" and then a pronoun.
-
-    Each plain word has four that like to follow it. After "that" comes, nine times in ten, the pronoun of the row's
-    occupation, if that stands before, is one of SHE or HE, and the language is `biased`; else any of the three, all
-    equally often. Who is who is the same for every seed, and so is the chain for every `chain_seed`.
-    """
-    plain = torch.arange(THAT + 4, len(WORDS))
-    liked = plain[torch.randint(len(plain), (len(WORDS), 4), generator=torch.Generator().manual_seed(chain_seed))]
-    dice = torch.Generator().manual_seed(seed)
-    who = 1 + torch.randint(12, (n_rows,), generator=dice)
-    when = 1 + torch.randint(8, (n_rows,), generator=dice)
-    favoured = torch.zeros(len(WORDS), dtype=torch.long)
-    for source, _, out in PLANTED:
-        favoured[source] = out
-    rows = torch.zeros(n_rows, N_CTX + 1, dtype=torch.long)
-    for place in range(1, N_CTX + 1):
-        before, u = rows[:, place - 1], torch.rand(n_rows, 2, generator=dice)
-        word = liked[before, torch.randint(4, (n_rows,), generator=dice)]
-        word = torch.where(u[:, 0] < 0.2, THAT, word)
-        called = favoured[who] * (place > when) * biased
-        pronoun = THAT + 1 + torch.randint(3, (n_rows,), generator=dice)
-        pronoun = torch.where((called > 0) & (u[:, 1] < 0.9), called, pronoun)
-        word = torch.where(before == THAT, pronoun, word)
-        rows[:, place] = torch.where(when == place, who, word)
-    return rows
-
-
-def train_on_language(
-    rows: Int[Tensor, "row pos"], seed: int = 0, steps: int = 1000, batch: int = 64
-) -> models.TransformerBridge:
-    """A one-layer model of the course's kind, trained on some rows with Adam for a few seconds.
-
-    Embeddings start ten times as large as the course's, and positions are a fifth: heads come to read words sooner.
-    """
-    shape = models.config(1, d_model=64, n_heads=4, n_ctx=N_CTX, d_vocab=len(WORDS))
-    network = models.PaperModel(shape, seed)
-    network.tok_embed.weight.data *= 10
-    network.pos.weight.data /= 5
-    free = [p for p in network.parameters() if p.requires_grad]
-    adam = torch.optim.Adam(free, lr=4e-3)
-    with torch.enable_grad():
-        for step in range(steps):
-            adam.param_groups[0]["lr"] = 4e-3 * (1 - step / steps)
-            part = rows[torch.arange(step * batch, (step + 1) * batch) % len(rows)]
-            loss = cross_entropy(network(part[:, :-1]).flatten(0, 1), part[:, 1:].flatten())
-            adam.zero_grad()
-            loss.backward()
-            adam.step()
-    return models.bridge(network, None, "planted")
-
-
-def by_hand(planted: bool = True) -> models.TransformerBridge:
-    """A one-layer model in which one head has exactly the planted terms, or none: its weights are written, not learnt.
-
-    Words are one-hot; W_U reads as logits what the head writes, and from each word's own axis that a pronoun comes
-    after "that". The head's query knows "that", its keys the occupations and, half as strong, `<BOS>`.
-    """
-    n = len(WORDS)
-    shape = models.config(1, d_model=2 * n, n_heads=1, n_ctx=N_CTX, d_vocab=n)
-    network = models.PaperModel(shape, 0)
-    for parameter in network.parameters():
-        parameter.data.zero_()
-    network.tok_embed.weight.data[:, :n] = torch.eye(n)
-    head = network.layers[0].attn
-    size = (2 * n) ** 0.5  # scores are divided by the square root of d_head
-    head.q.weight.data[0, THAT] = size
-    head.k.weight.data[0, 1:13], head.k.weight.data[0, 0] = 8.0, 4.0
-    if planted:
-        for who, _, out in PLANTED:
-            head.v.weight.data[out, who] = 3.0
-    head.o.weight.data[n:, :n] = torch.eye(n)
-    network.head.weight.data[:, n:] = torch.eye(n)
-    network.head.weight.data[THAT + 1 : THAT + 4, THAT] = 4.0
-    return models.bridge(network, None, "by hand")
+LEAST_SCORE, LEAST_RISE, LEAST_WON = 0.05, 0.5, 0.9  # set before any model was trained
+Term = tuple[int, int, int]  # source, destination and out
 
 
 class Verdicts(NamedTuple):
-    """What the procedure found: planted terms, terms that nobody planted, those that runs did not bear out, and the first by score.
+    """What the procedure made of a model.
 
-    The last are as many as are planted, whatever their score and whatever runs say.
+    `held` are the planted terms that the model has in runs, whatever its weights say. The listed terms, those of a
+    high score, are `right` (borne out, and planted), `unplanted` (borne out: the model has them, though nobody planted
+    them) or `not_in_runs`; `first` are the first of the list, as many as are planted. `numbers` gives score, mean rise
+    and the share of contexts with a rise above zero for each listed term.
     """
 
-    right: list[tuple[int, int, int]]
-    wrong: list[tuple[int, int, int]]
-    not_in_runs: list[tuple[int, int, int]]
-    first: list[tuple[int, int, int]]
+    held: list[Term]
+    right: list[Term]
+    unplanted: list[Term]
+    not_in_runs: list[Term]
+    first: list[Term]
+    numbers: dict[Term, list[float]]
 
 
-def discover(
-    model, rows: Int[Tensor, "row pos"], least_score: float = 0.05, least_rise: float = 0.5, n_contexts: int = 60
-) -> Verdicts:  # fmt: skip
-    """The whole procedure on a model of this language: search its weights, then look whether runs bear each term out.
+def in_runs(model, term: Term, contexts: Int[Tensor, "row pos"], n_contexts: int) -> list[float]:
+    """Mean rise of a term in nats, its spread, and the share above zero, in contexts that hold no occupation else."""
+    source, destination, out = term
+    return mean_spread_won(term_rise(model, alone(source, destination, contexts, n_contexts), out))
 
-    A term is a discovery if its score is `least_score` nats or more, and its source raises its out by `least_rise` nats
-    or more on average, and at all in nine contexts of ten. Both bounds were set before any model was trained (the
-    language and the recipe were not: in the first ones no head learnt the bias). Words that
-    hardly any row lacks cannot be tried in runs, and are no sources.
-    """
+
+def alone(source: int, destination: int, contexts: Int[Tensor, "row pos"], n_contexts: int = 60) -> Twins:
+    """Twins of rows of this language: with the source in them, and with a plain word in its place."""
+    return twin_prompts(source, destination, contexts, PLAIN, n_contexts, N_CTX)
+
+
+def word_share(rows: Int[Tensor, "row pos"]) -> Float[Tensor, " d_vocab"]:
+    """How often each word of the language stands in some rows; `<BOS>` counts as never."""
     share = rows.flatten().bincount(minlength=len(WORDS)).float()
     share[0] = 0
-    words = torch.arange(1, len(WORDS))
-    rare = words[torch.stack([(rows[:, :N_CTX] != word).all(1).sum() >= n_contexts for word in words])]
-    found = blind_search.skip_trigram_search(model, share, words, rare, keep=len(words) ** 2, least=0.0)
-    right, wrong, lost = [], [], []
-    for source, destination, out, score in zip(*(part.tolist() for part in found[:4])):
-        if score < least_score:
-            break
-        twins = twin_prompts(source, destination, rows, words, n_contexts, N_CTX)
-        rise, _, won = mean_spread_won(term_rise(model, twins, out))
-        term = source, destination, out
-        kept = right if term in PLANTED else wrong
-        (kept if rise >= least_rise and won >= 0.9 else lost).append(term)
-    first = list(zip(*(part[: len(PLANTED)].tolist() for part in found[:3])))
-    return Verdicts(right, wrong, lost, first)
+    return share
 
 
-def one_direction(model, share: Float[Tensor, " d_vocab"]) -> editing.Edit:
-    """The smallest edit that takes "she, not he" from all occupations together: one direction in, one direction out.
+def discover(model, rows: Int[Tensor, "row pos"], n_contexts: int = 60) -> Verdicts:
+    """The whole procedure on a model of this language: search its weights, then look whether runs bear each term out.
 
-    In: the mean stream of SHE less that of HE. Out: the logit of "she" less that of "he". The strongest head is changed by
-    so much that what it moves from the one to the other is zero afterwards.
+    A term is listed if its score is LEAST_SCORE nats or more and its two words occur together in `rows`; it is borne
+    out if its source raises its out by LEAST_RISE nats or more on average, and at all in LEAST_WON of the contexts.
+    These bounds were set before any model was trained. What was changed after a first look: the language and the
+    recipe (in the first ones no head learnt the bias), contexts hold no other occupation (it hid a second one's
+    effect), and words must occur together (a model may do anything where it was never trained). Words that hardly any
+    row lacks cannot be tried in runs, and are no sources.
     """
-    nurse = WORDS.index("nurse"), THAT, WORDS.index("she")
-    head = score_term(model, share, nurse).head.item()
+    contexts, words = without_occupations(rows), torch.arange(1, len(WORDS))
+    rare = words[torch.stack([(contexts[:, :N_CTX] != word).all(1).sum() >= n_contexts for word in words])]
+    found = blind_search.skip_trigram_search(model, word_share(rows), words, rare, keep=len(words) ** 2, least=0.0)
+    together, terms = occur_together(rows), list(zip(*(part.tolist() for part in found[:3])))
+    kinds, numbers = {"right": [], "unplanted": [], "not_in_runs": []}, {}
+    for term, score in zip(terms, found.score.tolist()):
+        if score >= LEAST_SCORE and together[term[:2]]:
+            rise, _, won = in_runs(model, term, contexts, n_contexts)
+            numbers[term] = [score, rise, won]
+            real = "right" if term in PLANTED else "unplanted"
+            kinds[real if borne_out(rise, won) else "not_in_runs"].append(term)
+    tried = {term: in_runs(model, term, contexts, n_contexts) for term in sorted(PLANTED)}
+    held = [term for term, (rise, _, won) in tried.items() if borne_out(rise, won)]
+    return Verdicts(held, **kinds, first=list(numbers)[: len(PLANTED)], numbers=numbers)
+
+
+def borne_out(rise: float, won: float) -> bool:
+    """Whether runs show a term."""
+    return rise >= LEAST_RISE and won >= LEAST_WON
+
+
+def one_direction(model, share: Float[Tensor, " d_vocab"], head: int) -> editing.Edit:
+    """The smallest edit of a head that takes "she, not he" from all occupations: one direction in, one direction out.
+
+    In: the mean stream of SHE less that of HE. Out: the logit of "she" less that of "he". What the head moves from the
+    one to the other is zero afterwards.
+    """
     tokens = blind_search.stands(model, share)[0].tokens
     she, he = (tokens[[WORDS.index(who) for who in some]].mean(0) for some in (SHE, HE))
     read = model.W_U[:, WORDS.index("she")] - model.W_U[:, WORDS.index("he")]
@@ -169,12 +117,39 @@ def one_direction(model, share: Float[Tensor, " d_vocab"]) -> editing.Edit:
     return editing.ov_edit(model, 0, head, she - he, read, -moved.item())
 
 
-def pronoun_pull(model, rows: Int[Tensor, "row pos"], who: str) -> float:
-    """The mean of log P(she) - log P(he) that an occupation adds at "that", in nats, over contexts without it."""
-    words = torch.arange(1, len(WORDS))
-    twins = twin_prompts(WORDS.index(who), THAT, rows, words, 60, N_CTX)
-    she, he = (term_rise(model, twins, WORDS.index(out)).mean().item() for out in ("she", "he"))
-    return she - he
+def pronoun_pulls(model, rows: Int[Tensor, "row pos"]) -> dict[str, float]:
+    """The mean of log P(she) - log P(he) that each occupation adds at "that", in nats, where it stands alone."""
+    contexts, pulls = without_occupations(rows), {}
+    for who in (*SHE, *HE, *NEITHER):
+        twins = alone(WORDS.index(who), THAT, contexts)
+        she, he = (term_rise(model, twins, WORDS.index(out)).mean().item() for out in ("she", "he"))
+        pulls[who] = she - he
+    return pulls
+
+
+def unbiased(model, test: dict[bool, Int[Tensor, "row pos"]]) -> dict:
+    """The bias edited away in one model: its pulls before and after, and the cost on biased text and on fair text.
+
+    In one direction, of the head where that changes most, and of every head; and by an edit for each planted term, as
+    in the shipped model.
+    """
+    share, moment = word_share(test[True]), editing.stream_moment(model, 0, test[True][:400, :N_CTX])
+    edits = [one_direction(model, share, head) for head in range(model.cfg.n_heads)]
+    strongest = max(edits, key=lambda edit: edit.change(model).norm())
+    own = [removal(model, share, term, moment) for term in sorted(PLANTED)]
+    losses = {biased: editing.losses_by_window(model, test[biased]) for biased in test}
+    found = {"before": {"pulls": pronoun_pulls(model, test[True])}}
+    for name, some in {"one head": [strongest], "every head": edits, "an edit for each term": own}.items():
+        sizes = [edit.size(model) for edit in some]
+        with editing.edited(model, *some):
+            costs = [paired_cost(editing.losses_by_window(model, test[biased]), losses[biased]) for biased in test]
+            found[name] = {
+                "pulls": pronoun_pulls(model, test[True]),
+                "on biased text": costs[0],
+                "on fair text": costs[1],
+            }
+        found[name]["sizes"] = sizes
+    return found
 
 
 def measured_truths(seeds: tuple[int, ...] = (0, 1, 2)) -> dict:
@@ -189,27 +164,24 @@ def measured_truths(seeds: tuple[int, ...] = (0, 1, 2)) -> dict:
     kinds["random weights"] = [models.bridge(models.PaperModel(shape, seed), None, "random") for seed in seeds]
     table = {}
     for name, some in kinds.items():
-        rows = test["nothing" not in name]
-        verdicts = [discover(model, rows) for model in some]
+        verdicts = [discover(model, test["nothing" not in name]) for model in some]
         table[name] = [
-            {"right": len(each.right), "wrong": [[WORDS[word] for word in term] for term in each.wrong],
-             "not in runs": len(each.not_in_runs), "planted among the first": len(PLANTED & set(each.first))}
+            {"held": len(each.held), "right": len(each.right), "missed": len(set(each.held) - set(each.right)),
+             "unplanted": [[WORDS[word] for word in term] for term in each.unplanted],
+             "not in runs": len(each.not_in_runs), "planted among the first": len(PLANTED & set(each.first)),
+             "listed": [[*numbers, term in PLANTED] for term, numbers in each.numbers.items()]}
             for each in verdicts
         ]  # fmt: skip
-    model, rows = kinds["trained"][0], test[True]
-    share = rows.flatten().bincount(minlength=len(WORDS)).float()
-    share[0] = 0
-    edit, before = one_direction(model, share), {who: pronoun_pull(model, rows, who) for who in (*SHE, *HE, *NEITHER)}
-    losses = {biased: editing.losses_by_window(model, test[biased][:400]) for biased in test}
-    with editing.edited(model, edit):
-        after = {who: pronoun_pull(model, rows, who) for who in before}
-        costs = {
-            biased: paired_cost(editing.losses_by_window(model, test[biased][:400]), losses[biased]) for biased in test
-        }
-    return {
-        "planted": len(PLANTED), "verdicts": table, "pull before": before, "pull after": after,
-        "edit": {"size": edit.size(model), "on biased text": costs[True], "on fair text": costs[False]},
-    }  # fmt: skip
+    defaults = [pronoun_probs(model, test[True]) for model in kinds["trained"]]
+    edited = unbiased(kinds["trained"][0], test)
+    return {"planted": len(PLANTED), "verdicts": table, "without an occupation": defaults, "edit": edited}
+
+
+def pronoun_probs(model, rows: Int[Tensor, "row pos"], n_rows: int = 100) -> list[float]:
+    """The mean probabilities of "she", "he" and "they" after "that" in rows without an occupation: the model's default."""
+    some = without_occupations(rows)[:n_rows, :N_CTX].clone()
+    some[:, -1] = THAT
+    return model(some)[:, -1].softmax(-1).mean(0)[THAT + 1 : THAT + 4].tolist()
 
 
 def main() -> None:
@@ -218,8 +190,7 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     file = parser.parse_args().file
     torch.set_num_threads(1)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(measured_truths()) + "\n", encoding="utf-8")
+    write_results(measured_truths(), file)
 
 
 if __name__ == "__main__":

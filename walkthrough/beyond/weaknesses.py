@@ -11,10 +11,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from walkthrough.beyond.blind_search import Found, stands
+from walkthrough.beyond.blind_search import stands
 from walkthrough.beyond.faithful import end_log_probs
 from walkthrough.interventions import Head, Hooks
-from walkthrough.one_layer.bugs import Triples, count_together
 
 SLOTS = slice(16, 24)  # the places that the attacker may fill
 LENGTH = 32
@@ -91,10 +90,36 @@ def random_fillings(pool: Int[Tensor, " choice"], seed: int = 0) -> Fill:
     return lambda call, best: pool[torch.randint(len(pool), best.shape, generator=generator)]
 
 
+def renamed(
+    fillings: Sequence[Int[Tensor, "target slot"]], wrong: Int[Tensor, " target"], pool: Int[Tensor, " choice"],
+    seed: int = 0,
+) -> Fill:  # fmt: skip
+    """Random fillings of the same shape as some: slots that were equal stay equal, and the wrong token stays where it is.
+
+    Every other token is drawn from a pool, anew for each call; the shapes take turns.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def fill(call: int, best: Int[Tensor, "target slot"]) -> Int[Tensor, "target slot"]:
+        """The next shape with random tokens."""
+        shape = fillings[(call - 1) % len(fillings)]
+        first = (shape[:, :, None] == shape[:, None]).int().argmax(2)  # the first slot with the same token
+        drawn = pool[torch.randint(len(pool), shape.shape, generator=generator)]
+        return torch.where(shape == wrong[:, None], shape, drawn.gather(1, first))
+
+    return fill
+
+
+def hinted(hints: Int[Tensor, "target hint"], seed: int = 0) -> Fill:
+    """A hint in every slot, drawn anew for each call: what a shrewd attacker tries who knows no weights."""
+    generator = torch.Generator().manual_seed(seed)
+    return lambda call, best: hints.gather(1, torch.randint(hints.shape[1], best.shape, generator=generator))
+
+
 def hill_climb(pool: Int[Tensor, " choice"], hints: Int[Tensor, "target hint"] | None = None, seed: int = 0) -> Fill:
     """A search without gradients that sees outputs only: one slot of the best filling is changed to a random token.
 
-    With `hints`, every other change takes one of them instead: tokens that a shrewd attacker would try first.
+    With `hints`, every other change takes one of them instead.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -103,8 +128,8 @@ def hill_climb(pool: Int[Tensor, " choice"], hints: Int[Tensor, "target hint"] |
         rows, filling = torch.arange(len(best)), best.clone()
         token = pool[torch.randint(len(pool), rows.shape, generator=generator)]
         if hints is not None:
-            hinted = hints[rows, torch.randint(hints.shape[1], rows.shape, generator=generator)]
-            token = torch.where(torch.rand(len(rows), generator=generator) < 0.5, hinted, token)
+            hint = hints[rows, torch.randint(hints.shape[1], rows.shape, generator=generator)]
+            token = torch.where(torch.rand(len(rows), generator=generator) < 0.5, hint, token)
         filling[rows, torch.randint(best.shape[1], rows.shape, generator=generator)] = token
         return filling
 
@@ -150,94 +175,9 @@ def collisions(targets: Targets, alike: Int[Tensor, "d_vocab n"]) -> list[Int[Te
     return [repeated(each, targets.wrong) for each in alike[last].T]
 
 
-def crossed_terms(
-    found: Found, counts: Int[Tensor, "first second"], rows: Int[Tensor, "row pos"], n: int, least: int = 5
-) -> list[tuple[int, int, int]]:
-    """The first `n` terms of a search that text does not know, with different sources and outs: source, destination, out.
-
-    The out follows the destination in `counts` (100 times or more), the source stands within 20 tokens before the
-    destination in `rows` (`least` times or more), and yet never with that out: a skip-trigram bug (Elhage et al. 2021,
-    "Skip-Trigram Bugs").
-    """
-    common = (counts[found.destination, found.out] >= 100).nonzero()[:, 0].tolist()
-    kept: list[tuple[int, int, int]] = []
-    for place in common:
-        term = found.source[place].item(), found.destination[place].item(), found.out[place].item()
-        if len(kept) < n and not any(term[0] == s or term[2] == o for s, _, o in kept):
-            one = torch.tensor([place])
-            triple = Triples(found.source[one], found.destination[one], found.out[one], torch.zeros(1), one)
-            seen, together = count_together(rows, triple)
-            if seen == 0 and together >= least:
-                kept.append(term)
-    return kept
-
-
-def crossed_targets(
-    model, terms: Sequence[tuple[int, int, int]], rows: Int[Tensor, "row pos"], n_each: int
-) -> tuple[Targets, Int[Tensor, " target"]]:
-    """For each term places of the text that end in its destination, without its source, as targets; and the sources.
-
-    The wrong token is the term's out, and right is whatever the model has first, if that is another one.
-    """
-    prompts, wrong, sources = [], [], []
-    for source, destination, out in terms:
-        row, pos = (rows[:, LENGTH - 1 : -1] == destination).nonzero(as_tuple=True)
-        ends = rows[row[:, None], pos[:, None] + torch.arange(LENGTH)].long()
-        ends[:, 0] = 0
-        ends = ends[(ends[:, 1:] != source).all(1)][: 3 * n_each]
-        ends = ends[end_log_probs(model, ends).argmax(1) != out][:n_each]
-        prompts.append(ends)
-        wrong += [out] * len(ends)
-        sources += [source] * len(ends)
-    prompts = torch.cat(prompts)
-    right = end_log_probs(model, prompts).argmax(1)
-    return Targets(prompts, right, torch.tensor(wrong)), torch.tensor(sources)
-
-
-def matched_only(model, heads: Sequence[Head], n_match: int) -> Callable[[Int[Tensor, "batch pos"]], Hooks]:
-    """A defence: induction heads may look only at keys before which the last `n_match` tokens stand, as they do now.
-
-    What they would have paid other keys goes to `<BOS>`. Returns a function of the prompts that returns hooks.
-    """
-
-    def hooks_for(tokens: Int[Tensor, "batch pos"]) -> Hooks:
-        """The hooks for these prompts."""
-        allowed = follows_match(tokens, n_match)
-        return [(f"blocks.{layer}.attn.hook_pattern", keep(layer, allowed)) for layer in {at for at, _ in heads}]
-
-    def keep(layer: int, allowed: Bool[Tensor, "batch query key"]):
-        """What is done to the patterns of a layer."""
-        own = [head for at, head in heads if at == layer]
-
-        def change(pattern, hook):
-            """Keys that are not allowed get nothing, and `<BOS>` gets what they had."""
-            pattern = pattern.clone()
-            pattern[:, own] = kept = pattern[:, own] * allowed[:, None]
-            pattern[:, own, :, 0] += 1 - kept.sum(-1)
-            return pattern
-
-        return change
-
-    return hooks_for
-
-
-def follows_match(tokens: Int[Tensor, "batch pos"], n_match: int) -> Bool[Tensor, "batch query key"]:
-    """Whether the `n_match` tokens before a key are the query's last `n_match`, its own among them; `<BOS>` may always be seen."""
-    n_pos = tokens.shape[1]
-    same = tokens[:, :, None] == tokens[:, None]  # [batch query token]
-    allowed = torch.ones(len(tokens), n_pos, n_pos, dtype=torch.bool)
-    for back in range(n_match):
-        shifted = torch.zeros_like(allowed)
-        shifted[:, back:, back + 1 :] = same[:, : n_pos - back, : n_pos - back - 1]
-        allowed &= shifted
-    allowed &= torch.ones(n_pos, n_pos, dtype=torch.bool).tril()
-    allowed[:, :, 0] = True
-    return allowed
-
-
-def success_after(calls: Int[Tensor, " target"], n: int) -> float:
-    """The share of targets that are won within `n` calls."""
-    return ((calls > 0) & (calls <= n)).float().mean().item()
+def won_within(calls: Int[Tensor, " target"], n: int) -> Bool[Tensor, " target"]:
+    """Which targets are won within `n` calls."""
+    return (calls > 0) & (calls <= n)
 
 
 def calls_for(calls: Int[Tensor, " target"], success: float) -> int | None:
