@@ -340,8 +340,8 @@ def test_what_cannot_be_held_or_asked_is_refused_in_one_sentence(monkeypatch):
         frozen_hooks.frozen_unread(model, TOKENS, (2, 0), "k")
     with pytest.raises(ValueError, match="'w' is not an input"):
         frozen_hooks.frozen_feed(model, "w", torch.zeros(2, 9, 32))
-    with pytest.raises(ValueError, match="0 to 63 positions before"):
-        folded_circuits.folded_qk_circuit(model, 0, 0, 64)
+    with pytest.raises(ValueError, match=f"0 to {model.cfg.n_ctx - 1} positions before"):
+        folded_circuits.folded_qk_circuit(model, 0, 0, model.cfg.n_ctx)
     with pytest.raises(ValueError, match="no 'X'-composition"):
         folded_circuits.folded_composition_scores(model, "X")
 

@@ -24,14 +24,20 @@ def embedded(model, layer: int) -> Float[Tensor, "d_vocab d_model"]:
 
 def unembedding(model) -> Float[Tensor, "d_model d_vocab"]:
     """W_U with the final norm folded in: what the stream is multiplied by for logits, at scale 1 and without biases."""
-    norm = norm_before(model, model.cfg.n_layers)
-    return norm.centred((norm.gain[:, None] * model.W_U).T).T
+    return behind(model, model.cfg.n_layers, model.W_U)
 
 
 def read_by(model, head: Head, which: str) -> Float[Tensor, "d_model d_head"]:
     """A head's W_Q, W_K or W_V ("Q", "K" or "V") with the norm before it folded in: what reads the stream at scale 1."""
-    norm = norm_before(model, head[0])
-    return norm.centred((norm.gain[:, None] * getattr(grouped_head(model, *head), f"W_{which}")).T).T
+    return behind(model, head[0], getattr(grouped_head(model, *head), f"W_{which}"))
+
+
+def behind(
+    model, layer: int, W: Float[Tensor, "*head d_model out"]
+) -> Float[Tensor, "*head d_model out"]:  # fmt: skip
+    """A matrix that reads what a layer's norm makes of the stream, as one that reads the stream itself, at scale 1."""
+    norm = norm_before(model, layer)
+    return norm.centred((norm.gain[:, None] * W).mT).mT
 
 
 def turned(model, x: Float[Tensor, "token d_head"], distance: int) -> Float[Tensor, "token d_head"]:
@@ -56,7 +62,7 @@ def folded_qk_circuit(model, layer: int, head: int, distance: int = 0) -> Factor
     Raises ValueError if there is no such head, or no such distance.
     """
     of_head, norm = grouped_head(model, layer, head), norm_before(model, layer)
-    check_known(model, "scores", "writes")
+    check_known(model, "distances", "scores", "writes", "between")
     check_distance(model, distance)
     tokens = embedded(model, layer) + norm.bias
     queries = turned(model, tokens @ of_head.W_Q + of_head.b_Q, distance)
@@ -71,7 +77,7 @@ def folded_ov_circuit(model, layer: int, head: int) -> FactoredMatrix:
     FactoredMatrix [d_vocab d_vocab] of rank d_head. Raises ValueError if there is no such head.
     """
     of_head = grouped_head(model, layer, head)
-    check_known(model, "writes", "logits")
+    check_known(model, "writes", "between", "logits")
     return FactoredMatrix(embedded(model, layer) @ of_head.W_V, of_head.W_O @ unembedding(model))
 
 
@@ -94,14 +100,13 @@ def folded_k_composed_circuit(model, first: Head, second: Head, distance: int = 
 def _composed(model, first: Head, second: Head, distance: int, built: str) -> FactoredMatrix:
     """Scores of the second head at scale 1, one side of which (`built`, "Q" or "K") the first head wrote of each token."""
     check_pair(model, first, second)
-    check_known(model, "scores", "writes")
+    check_known(model, "distances", "scores", "writes", "between")
     check_distance(model, distance)
-    of_first, sides = grouped_head(model, *first), {}
-    for which in "QK":
-        W = getattr(grouped_head(model, *second), f"W_{which}")
-        plain = embedded(model, second[0]) @ W
-        wrote = (embedded(model, first[0]) @ of_first.W_V) @ (of_first.W_O @ read_by(model, second, which))
-        sides[which] = wrote if which == built else plain
+    of_first, of_second, other = grouped_head(model, *first), grouped_head(model, *second), "QK".replace(built, "")
+    sides = {
+        built: (embedded(model, first[0]) @ of_first.W_V) @ (of_first.W_O @ read_by(model, second, built)),
+        other: embedded(model, second[0]) @ getattr(of_second, f"W_{other}"),
+    }
     queries, keys = turned(model, sides["Q"], distance), turned(model, sides["K"], 0)
     return FactoredMatrix(queries * score_scale(model, second[0]), keys.T.contiguous())
 
@@ -109,7 +114,7 @@ def _composed(model, first: Head, second: Head, distance: int, built: str) -> Fa
 def folded_virtual_ov_circuit(model, first: Head, second: Head) -> FactoredMatrix:
     """`composition.virtual_ov_circuit` of any decoder: each token (row), moved by two heads, in the logits (columns)."""
     check_pair(model, first, second)
-    check_known(model, "writes", "logits")
+    check_known(model, "writes", "between", "logits")
     of_first, of_second = grouped_head(model, *first), grouped_head(model, *second)
     middle = of_first.W_O @ read_by(model, second, "V")
     return FactoredMatrix(embedded(model, first[0]) @ of_first.W_V @ middle, of_second.W_O @ unembedding(model))
@@ -127,21 +132,38 @@ def folded_composition_scores(
         raise ValueError(f"there is no {kind!r}-composition: heads read what others wrote as Q, K, V")
     earlier, later = layers
     check_pair(model, (earlier, 0), (later, 0))
-    check_known(model, "writes", *["scores"] * (kind != "V"))
-    heads = range(model.cfg.n_heads)
-    writes = [(read_by(model, (earlier, h), "V"), grouped_head(model, earlier, h).W_O) for h in heads]
+    check_known(model, "writes", "between", *["distances", "scores"] * (kind != "V"))
+    heads = [(later, head) for head in range(model.cfg.n_heads)]
+    A, B = zip(*((read_by(model, (earlier, h), "V"), grouped_head(model, earlier, h).W_O) for _, h in heads))
+    C = [read_by(model, head, kind) for head in heads]
     if kind == "V":
-        reads = [(read_by(model, (later, h), "V"), grouped_head(model, later, h).W_O) for h in heads]
+        D = [grouped_head(model, *head).W_O for head in heads]
     else:
-        sides = kind, "K" if kind == "Q" else "Q"
-        reads = [(read_by(model, (later, h), sides[0]), read_by(model, (later, h), sides[1]).T) for h in heads]
-    return torch.stack([torch.stack([_score(*write, *read) for read in reads]) for write in writes])
+        D = [read_by(model, head, "K" if kind == "Q" else "Q").T for head in heads]
+    return _scores(*map(torch.stack, (A, B, C, D)))
 
 
-def _score(
-    A: Float[Tensor, "d_model d_head"], B: Float[Tensor, "d_head d_model"],
-    C: Float[Tensor, "d_model d_head"], D: Float[Tensor, "d_head d_model"],
-) -> Float[Tensor, ""]:  # fmt: skip
+def _scores(
+    A: Float[Tensor, "write d_model d_head"], B: Float[Tensor, "write d_head d_model"],
+    C: Float[Tensor, "read d_model d_head"], D: Float[Tensor, "read d_head d_model"],
+) -> Float[Tensor, "write read"]:  # fmt: skip
     """‖A B C D‖ over ‖A B‖ ‖C D‖: the triangles of A's and D's QR decompositions have their lengths, and are small."""
-    left, right = torch.linalg.qr(A).R, torch.linalg.qr(D.T).R.T
-    return (left @ (B @ C) @ right).norm() / ((left @ B).norm() * (C @ right).norm())
+    writes, reads = torch.linalg.qr(A).R @ B, C @ torch.linalg.qr(D.mT).R.mT
+    sizes = writes.norm(dim=(1, 2))[:, None] * reads.norm(dim=(1, 2))
+    return (writes[:, None] @ reads).norm(dim=(2, 3)) / sizes
+
+
+def chance_scores(model, layers: tuple[int, int] = (0, 1), seeds: int = 5) -> Float[Tensor, "seed kind write read"]:
+    """`folded_composition_scores`, as Q, K and V, of heads with random weights of the same shape, behind the same gains.
+
+    What chance gives: every weight is normal and independent, and nothing but the norms' gains is the model's. Their
+    squares average to 1/d_model, as without gains.
+    """
+    scores, shape = [], model.blocks[0].attn.W_Q.shape
+    for seed in range(seeds):
+        generator = torch.Generator().manual_seed(seed)
+        V, Q, K, later_V, W_O, later_W_O = torch.randn(6, *shape, generator=generator, dtype=model.W_E.dtype)
+        V, Q, K, later_V = behind(model, layers[0], V), *(behind(model, layers[1], W) for W in (Q, K, later_V))
+        for C, D in ((Q, K.mT), (K, Q.mT), (later_V, later_W_O.mT)):
+            scores.append(_scores(V, W_O.mT, C, D))
+    return torch.stack(scores).unflatten(0, (seeds, 3))

@@ -74,7 +74,7 @@ def named_parts(
     layer = model.cfg.n_layers if layer is None else layer
     if not 0 <= first <= layer <= model.cfg.n_layers:
         raise ValueError(f"layers {first} to {layer} are not in order, or more than {model.cfg.n_layers}")
-    check_known(model, "writes")
+    check_known(model, "writes", "between")
     parts = entering(model, cache, first)
     for earlier in range(first, layer):
         parts |= added_by(model, cache, earlier)

@@ -28,7 +28,7 @@ def frozen_unread(
     layer, number = head
     check_head(model, layer, number)
     check_input(which)
-    check_known(model, "writes")
+    check_known(model, "writes", "between")
     if layer == model.cfg.n_layers - 1:
         raise ValueError(f"head {layer}:{number} is in the last layer: no later head reads what it writes")
     name = f"blocks.{layer}.attn.hook_z"

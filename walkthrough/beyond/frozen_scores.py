@@ -84,7 +84,7 @@ def compared(
 
 def check_scores(model, run, layer: int, head: int) -> None:
     """Raise ValueError unless queries and keys, made as here of the whole stream, give the pattern of the run."""
-    check_known(model, "scores")
+    check_known(model, "distances", "scores")
     stream, sides = stream_before(model, run, layer), []
     for which in ("q", "k"):
         read = part_read(model, run, layer, head, which, stream) + read_constant(model, layer, head, which)

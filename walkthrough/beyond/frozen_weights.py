@@ -86,8 +86,8 @@ def b_U_of(model) -> Float[Tensor, " d_vocab"]:
 
 def check_known(model, *kinds: str) -> None:
     """Raise ValueError if a model has, of these kinds of `Architecture`, something that nothing here accounts for."""
-    found = described(model)
-    strange = [part for kind in kinds for part in getattr(found, kind).split(" and ") if part and part not in SCORES]
+    found = described(model).words(kinds)
+    strange = [part for words in found for part in words.split(" and ") if part not in SCORES]
     if strange:
         name = model.cfg.model_name.rpartition("/")[2]
         raise ValueError(f"{name} has {' and '.join(strange)}: no formula of this course takes that apart exactly")

@@ -1,7 +1,8 @@
 """Attention, token by token: which heads look where."""
 
 import base64
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,13 +11,16 @@ from matplotlib.axes import Axes
 from walkthrough import figures
 from walkthrough.widgets.explorer import Explorer, excerpt, prompt_tokens, quoted, shown, table, the_model, within
 
+HELD = 4_000_000  # shares of attention that a prompt may have in a page, a byte each
+
 
 class AttentionExplorer(Explorer):
     """Hover over a token: each head shows where it attends from there, and the chosen head shades the tokens.
 
     `models` is a model, its name, or a mapping of names to models that read the same tokens; any two of their layers stand
     side by side. "Times the size of the value" weighs each attention by ‖x W_V W_O‖ of the token that it reaches, as a
-    share of the largest in the prompt (Elhage et al. 2021, "Attention Heads as Information Movement").
+    share of the largest in the prompt (Elhage et al. 2021, "Attention Heads as Information Movement"). Models may be of any
+    kind that has attention; a prompt whose patterns are too many for a page is refused.
     """
 
     name = "Attention explorer"
@@ -32,7 +36,7 @@ class AttentionExplorer(Explorer):
         named = self.models if isinstance(self.models, Mapping) else {"": self.models}
         if not named:
             raise ValueError("there is no model to look at: give one or more")
-        self.models = {name: the_model(model) for name, model in named.items()}
+        self.models = {name: the_model(model, beyond=True) for name, model in named.items()}
         return {}
 
     def look(self, prompt: str) -> dict[str, Any]:
@@ -45,10 +49,14 @@ class AttentionExplorer(Explorer):
                     "these models cut the prompt into different tokens: give models that share a tokenizer"
                 )
             tokens = model.to_str_tokens(ids[0])
-            cache = model.run_with_cache(ids)[1]
+            check_size(self.models.values(), len(tokens))
+            cache = model.run_with_cache(ids, names_filter=lambda hook: hook.endswith(("hook_pattern", "hook_v")))[1]
             for layer in range(model.cfg.n_layers):
                 pattern, values = (cache[f"blocks.{layer}.attn.hook_{which}"][0] for which in ("pattern", "v"))
-                norms = (values.transpose(0, 1) @ model.W_O[layer]).norm(dim=-1)
+                values = values.repeat_interleave(
+                    pattern.shape[0] // values.shape[1], 1
+                )  # heads of a group share theirs
+                norms = (values.transpose(0, 1) @ model.blocks[layer].attn.W_O).norm(dim=-1)
                 hundredths = (100 * pattern).round().to(torch.uint8)
                 layers.append({
                     "name": f"{name} layer {layer}".strip(), "layer": layer,
@@ -108,4 +116,14 @@ class AttentionExplorer(Explorer):
         return (
             f"Heat map of attention in {' and in '.join(chosen)}, on the prompt {excerpt(prompt)}: rows look, columns are "
             f"looked at. From {quoted(tokens[query])}, at position {query}, {', and '.join(read)}."
+        )
+
+
+def check_size(models: Iterable[Any], n: int) -> None:
+    """Raise ValueError for a prompt of more tokens than a page can hold the patterns of all heads of."""
+    heads = sum(model.cfg.n_layers * model.cfg.n_heads for model in models)
+    if heads * n**2 > HELD:
+        raise ValueError(
+            f"the patterns of {heads} heads on {n} tokens are too many numbers for a page: shorten the prompt to at most "
+            f"{math.isqrt(HELD // heads)} tokens"
         )

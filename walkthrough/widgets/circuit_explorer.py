@@ -1,18 +1,31 @@
 """The two circuits of every head, token by token: who looks for it, and what it raises."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from matplotlib.axes import Axes
 
 from walkthrough import figures
+from walkthrough.architecture import bos
+from walkthrough.beyond.folded_rows import TokenRows
 from walkthrough.circuits import centred, ov_circuit, qk_circuit
 from walkthrough.searches import relative_to
-from walkthrough.widgets.explorer import Explorer, named, prompt_tokens, quoted, shown, table, the_model, within
+from walkthrough.widgets.explorer import (
+    Explorer,
+    beyond_the_paper,
+    named,
+    prompt_tokens,
+    quoted,
+    shown,
+    table,
+    the_model,
+    within,
+)  # fmt: skip
 
 TOP = 20  # destinations and outputs of a head that is enlarged; the page shows the first 5 of the others
 STORED = 16  # different tokens of a prompt that are stored; the kernel is asked for the rest
+FEW = 1  # of a model with a large vocabulary and many heads
 
 
 def best(names: Sequence[str], tokens: Sequence[int], hundredths: Sequence[int]) -> str:
@@ -28,7 +41,9 @@ class CircuitExplorer(Explorer):
     The chosen token is the source. Destinations are by the QK circuit relative to `<BOS>`, in log-odds with positions
     left out, and outputs by the OV circuit less the mean of its row, in logits, as in notebook 04 (Elhage et al. 2021,
     "One-Layer Attention-Only Transformers"). `tokens` are texts, each one token, that are stored besides those of the
-    prompts; the first is chosen. Bytes that are no character by themselves go by the number of their token: �17.
+    prompts; the first is chosen. Bytes that are no character by themselves go by the number of their token: �17. In a model
+    that is not of the paper's kind, gains of norms are folded in, queries are not turned, and outputs are at a final scale
+    of 1.
     """
 
     name = "Circuit explorer"
@@ -36,7 +51,7 @@ class CircuitExplorer(Explorer):
     script = "circuits.js"
 
     def __init__(self, model: Any, prompts: str | Sequence[str], tokens: Sequence[str] = (), **view: Any) -> None:
-        self.model = model
+        self.model, self.rows, self.bos = model, None, 0
         self.tokens = [tokens] if isinstance(tokens, str) else list(tokens)
         if self.tokens:
             view.setdefault("token", self.tokens[0])
@@ -46,10 +61,13 @@ class CircuitExplorer(Explorer):
 
     def fixed(self) -> dict[str, Any]:
         """The texts of all tokens, and the entries of `tokens`; the circuits are factored once and for all."""
-        self.model = model = the_model(self.model)
+        self.model = model = the_model(self.model, beyond=True)
         self.names = named(model, torch.arange(model.cfg.d_vocab))
         self.ids = {name: token for token, name in enumerate(self.names)}
         self.given_ids = [self.token(text) for text in self.tokens]
+        if beyond_the_paper(model):
+            self.rows, self.bos = TokenRows(model), bos(model)
+            return {"vocabulary": self.names, "found": self.entries(self.given_ids)}
         heads = [(layer, head) for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads)]
         looking = [relative_to(qk_circuit(model, *head)).T for head in heads]  # a row: all that may look for one token
         raising = [centred(ov_circuit(model, *head)) for head in heads]
@@ -68,20 +86,31 @@ class CircuitExplorer(Explorer):
         None looks for `<BOS>` more than for `<BOS>`: its log-odds are all 0, and it has no destinations.
         """
         k, best = min(TOP, self.model.cfg.d_vocab), []
-        for A, B in self.circuits:
-            values, ids = (A[:, list(tokens)] @ B).topk(k)
+        for scores in self.scores(list(tokens)):
+            values, ids = scores.topk(k)
             best += [ids, (100 * values).round().long()]
+        if not tokens:
+            return {}
         best = torch.stack(best).view(4, self.model.cfg.n_layers, self.model.cfg.n_heads, len(tokens), k)
         found = {token: best[:, :, :, i].permute(1, 2, 0, 3).tolist() for i, token in enumerate(tokens)}
-        for layer in found.get(0, []):
+        for layer in found.get(self.bos, []):
             for head in layer:
                 head[:2] = [], []
         return found
 
+    def scores(self, tokens: list[int]) -> Iterator[torch.Tensor]:
+        """Of each source: log-odds of all destinations, then logits of all outputs, [head source d_vocab]."""
+        if self.rows is None:
+            yield from (A[:, tokens] @ B for A, B in self.circuits)
+        elif tokens:
+            yield self.rows.looking(torch.tensor(tokens), self.bos)
+            yield self.rows.raising(torch.tensor(tokens))
+
     def look(self, prompt: str) -> dict[str, Any]:
         """The prompt's tokens, and the entries of the first that differ."""
         ids = prompt_tokens(self.model, prompt)[0].tolist()
-        stored = [token for token in dict.fromkeys(ids) if token not in self.given_ids][:STORED]
+        few = ids if self.rows is None else ids[1 : 1 + FEW]  # the page begins with the token after <BOS>
+        stored = [token for token in dict.fromkeys(few) if token not in self.given_ids][:STORED]
         return {"tokens": [self.names[token] for token in ids], "found": self.entries(stored)}
 
     def answer(self, question: dict[str, Any]) -> Any:
@@ -96,7 +125,7 @@ class CircuitExplorer(Explorer):
         sources = dict.fromkeys([*self.given_ids, *(self.ids[name] for name in record["tokens"])])
         names, made = shown(self.names), []
         columns = "head", "destinations that look for it most (log-odds)", "outputs that it raises most (logits)"
-        for source, layers in self.entries([source for source in sources if source][:3]).items():
+        for source, layers in self.entries([source for source in sources if source != self.bos][:3]).items():
             rows = [
                 [f"head {layer}:{head}", best(names, *found[:2]), best(names, *found[2:])]
                 for layer, heads in enumerate(layers)

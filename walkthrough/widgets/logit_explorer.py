@@ -9,10 +9,27 @@ from matplotlib.axes import Axes
 
 from walkthrough import figures
 from walkthrough.attribution import first_layer, path_names, path_sources
-from walkthrough.widgets.explorer import Explorer, excerpt, prompt_tokens, quoted, shown, table, the_model, within
+from walkthrough.beyond.frozen_sources import part_names, part_sources, source_hooks
+from walkthrough.beyond.frozen_weights import b_U_of
+from walkthrough.widgets.explorer import (
+    Explorer,
+    beyond_the_paper,
+    excerpt,
+    prompt_tokens,
+    quoted,
+    shown,
+    table,
+    the_model,
+    within,
+)  # fmt: skip
 
 LIKELY, LARGEST = 5, 12  # predictions of each position; bars that are shown, and whose sources are stored
 STORED = 50_000  # numbers stored for a prompt, as positions from its last one backwards: about 60 kB
+
+PARTS = (
+    "Here a bar is not a path but a part of the last stream: a head's output, an MLP's, a bias, or the embedding. It passes "
+    "the final norm, which divides as in this run. What a head adds comes from where it looks."
+)
 
 
 def hundredths(values: torch.Tensor) -> list:
@@ -35,7 +52,8 @@ class LogitExplorer(Explorer):
 
     A path is the direct one, a head, or a chain of heads; a click on its bar shows from which positions it comes, with
     attention patterns as they are in this run. "Above the mean" takes from each path its mean over the vocabulary, as a
-    softmax sees differences only. A model with more than 1000 paths is expanded from a later layer on, as `note` says.
+    softmax sees differences only. A model with more than 1000 paths is expanded from a later layer on, as `note` says; in one
+    that is not of the paper's kind, a bar is a part of the last stream: a head, an MLP, a bias, the embedding.
     """
 
     name = "Logit explorer"
@@ -49,8 +67,12 @@ class LogitExplorer(Explorer):
 
     def fixed(self) -> dict[str, Any]:
         """The names of the paths, and a note if they do not start from the embedding."""
-        self.model = the_model(self.model)
+        self.model = the_model(self.model, beyond=True)
         n_layers, n_heads = self.model.cfg.n_layers, self.model.cfg.n_heads
+        if beyond_the_paper(self.model):
+            self.mean = self.model.W_U.mean(-1, keepdim=True)
+            run = self.model.run_with_cache(self.model.to_tokens("a")[:, :1], names_filter=source_hooks)[1]
+            return {"paths": part_names(self.model, run), "note": PARTS}
         self.first, self.mean = first_layer(n_layers, n_heads), self.model.W_U.mean(-1, keepdim=True)
         self.W_V, self.W_O = self.model.W_V[self.first :], self.model.W_O[self.first :]
         note = self.first and (
@@ -59,15 +81,25 @@ class LogitExplorer(Explorer):
         )
         return {"paths": path_names(n_layers, n_heads, self.first), "note": note or ""}
 
-    def run(self, prompt: str) -> tuple[torch.Tensor, ...]:
-        """Ids, logits, and the stream and patterns from which paths start; ids of the predictions of each position."""
+    def run(self, prompt: str) -> tuple[Any, ...]:
+        """Ids, logits, and the stream and patterns from which paths start; ids of the predictions of each position.
+
+        Where bars are parts of the last stream, the run itself, and None, in place of stream and patterns.
+        """
         ids = prompt_tokens(self.model, prompt)
+        if self.data["note"] == PARTS:
+            logits, cache = self.model.run_with_cache(ids, names_filter=source_hooks)
+            return ids[0], logits[0], cache, None, self.likely(ids, logits)
         logits, cache = self.model.run_with_cache(ids)
         patterns = [cache["pattern", layer][0] for layer in range(self.first, self.model.cfg.n_layers)]
+        stream = cache["resid_pre", self.first][0]
+        return ids[0], logits[0], stream, torch.stack(patterns), self.likely(ids, logits)
+
+    def likely(self, ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        """For each position the likeliest tokens, and the one that really comes, [pos target]."""
         likely = logits[0].topk(LIKELY).indices
         really = torch.cat([ids[0, 1:], likely[-1:, 0]])  # after the last position nothing comes
-        stream = cache["resid_pre", self.first][0]
-        return ids[0], logits[0], stream, torch.stack(patterns), torch.cat([likely, really[:, None]], dim=1)
+        return torch.cat([likely, really[:, None]], dim=1)
 
     def look(self, prompt: str) -> dict[str, Any]:
         """Tokens; predictions of each position, the token that really comes last; paths of the last positions."""
@@ -87,9 +119,19 @@ class LogitExplorer(Explorer):
     def split(self, prompt: str, position: int) -> dict[str, torch.Tensor]:
         """Logits of a position's predictions, [path target source]: "raw", and "above" the mean over the vocabulary."""
         _, _, stream, patterns, targets = self.run(prompt)
+        if patterns is None:
+            return self.split_parts(stream, targets[position], position)
         readout = torch.cat([self.model.W_U[:, targets[position]], self.mean], dim=1)
         logits = path_sources(stream, patterns, self.W_V, self.W_O, readout, position)[..., : position + 1]
         return {"raw": logits[:, :-1], "above": logits[:, :-1] - logits[:, -1:]}
+
+    def split_parts(self, run: Any, targets: torch.Tensor, position: int) -> dict[str, torch.Tensor]:
+        """The same where bars are parts of the last stream."""
+        b_U = b_U_of(self.model)
+        columns = torch.cat([self.model.W_U[:, targets], self.mean], dim=1)
+        bias = torch.cat([b_U[targets], b_U.mean()[None]])
+        parts = torch.stack(list(part_sources(self.model, run, position, columns, bias).values()))[..., : position + 1]
+        return {"raw": parts[:, :-1], "above": parts[:, :-1] - parts[:, -1:]}
 
     def at(self, prompt: str, position: int) -> dict[str, Any]:
         """For each prediction of a position its logit; for both ways of counting its bars, and the largest's sources."""
