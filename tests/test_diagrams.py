@@ -68,6 +68,10 @@ CASES = {
                               [(1, 0), (0, 1)])}, "names": ("if", "else")}),
     "force": ("force_on_sphere", {"towards": 0.45, "radial": 0.3, "sideways": 0.9}),
     "force-away": ("force_on_sphere", {"towards": -0.5, "radial": 0, "sideways": 0.2}),
+    "edit": ("smallest_edit", {}),
+    "used": ("used_directions", {}),
+    "swapped": ("swapped_heads", {}),
+    "swapped-3": ("swapped_heads", {"n_heads": 3}),
     "bench": ("bench", {"d_vocab": 50, "n_ctx": 61}),
     "bench-large": ("bench", {"d_vocab": 50257, "n_ctx": 1024}),
 }  # fmt: skip
@@ -186,6 +190,7 @@ WRONG = {
     "no tokens": ("arcs", {"tokens": [], "arcs": []}),
     "pieces is 0": ("tokens_to_logits", {"pieces": [], "d_model": 2, "d_vocab": 9}),
     "2 ids do not fit 1": ("tokens_to_logits", {"pieces": ["a"], "d_model": 2, "d_vocab": 9, "ids": [1, 2]}),
+    "n_heads is 1": ("swapped_heads", {"n_heads": 1}),
     "among the 9": ("tokens_to_logits", {"pieces": ["a"], "d_model": 2, "d_vocab": 9, "ids": [9]}),
 }
 

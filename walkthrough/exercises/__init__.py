@@ -20,6 +20,7 @@ from walkthrough.exercises import (
     part_16,
     part_17,
     part_18,
+    part_19,
 )
 from walkthrough.exercises.exercise import Exercise
 
@@ -44,5 +45,6 @@ for part in (
     part_16,
     part_17,
     part_18,
+    part_19,
 ):
     EXERCISES |= part.EXERCISES
