@@ -30,7 +30,8 @@ def splitter(rule: str) -> PreTokenizer:
 def described(said: dict) -> PreTrainedTokenizerFast:
     """The tokenizer of a GGUF file's fields, with its special tokens and chat template; it adds no `<BOS>` by itself.
 
-    Characters whose bytes have no token are dropped, as by the released tokenizer: of those in use, eight control characters.
+    Bytes that have no token are dropped, as by the released tokenizer: of those that occur, six control characters and two rare
+    first bytes.
     Raises ValueError for other kinds than byte-level BPE, and other rules than `splitter` knows.
     """
     kind = said.get("tokenizer.ggml.model")
