@@ -385,6 +385,7 @@ def test_what_ships_is_what_the_record_tells(shipped):
     ]
     points = {name: entry for name, entry in curves.items() if isinstance(entry, dict) and "cost" in entry}
     assert all(point["windows"] == 400 for point in points.values() if point["healed"])
+    assert {"unpruned", "nothing cut", "shipped"} < set(curves["speed"])
     for method in smaller_measured.METHODS:
         assert [point["share"] for point in points.values() if point["method"] == method and point["healed"]]
 

@@ -1,7 +1,5 @@
 """What the shipped curves of smaller networks measure, each on its own; `walkthrough.beyond.smaller_runs` does all of it."""
 
-import time
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -145,14 +143,11 @@ def unembeddings(model, split: dict[str, Int[Tensor, "window pos_and_one"]]) -> 
 
 
 def speeds(model, nets: dict[str, SmallNetwork], rows: Int[Tensor, "window pos_and_one"]) -> dict:
-    """Tokens a second on one core (the processor's time) and on two (a clock's), all in the same run; 4 rows at once.
+    """Tokens a second on one core, by the processor's time, all in the same run; 4 rows at once.
 
-    "unpruned" is the trained network by `training.forward`; each other one is a `FastNetwork`.
+    "unpruned" is the trained network by `training.forward`; each other one is a `FastNetwork`. On two cores, where only
+    a clock can measure: `python tests/run.py benchmarks -k smaller`, on a machine that does nothing else.
     """
-    fast, found, before = {name: FastNetwork(net) for name, net in nets.items()}, {}, torch.get_num_threads()
-    for cores, clock in ((1, time.process_time), (2, time.perf_counter)):
-        torch.set_num_threads(cores)
-        measured = tokens_per_second(model, fast, rows[:4, :-1], 15, clock)
-        found[str(cores)] = {name: {what: round(n) for what, n in each.items()} for name, each in measured.items()}
-    torch.set_num_threads(before)
-    return found
+    fast = {name: FastNetwork(net) for name, net in nets.items()}
+    measured = tokens_per_second(model, fast, rows[:4, :-1], 15)
+    return {name: {what: round(n) for what, n in each.items()} for name, each in measured.items()}

@@ -1,7 +1,7 @@
-"""The shipped curves of smaller networks: `python -m walkthrough.beyond.smaller_runs [FOLDER]`, twelve minutes of one core.
+"""The shipped curves of smaller networks: `python -m walkthrough.beyond.smaller_runs [FOLDER]`, 17 minutes of one core.
 
-Broken off, it goes on where it was. Everything is chosen on texts of the training packages; losses are on 102,400 tokens
-of packages that no model was trained on, as differences from the whole model, window by window.
+Broken off, it goes on where it was. Ranks, heads and edges are chosen on texts of the training packages; losses are on
+102,400 tokens of packages that no model was trained on, as differences from the whole model, window by window.
 """
 
 import argparse
