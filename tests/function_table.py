@@ -73,14 +73,14 @@ def places(model):
 
 
 def weights(slow, layer: int, head: int) -> tuple:
-    """W_Q, W_K, W_V and W_O of one head of a network of ours, from its modules."""
-    attn, size = slow.heads[layer], slice(head * slow.cfg.d_head, (head + 1) * slow.cfg.d_head)
-    return *(part.weight[size].T for part in (attn.q, attn.k, attn.v)), slow.W_O[layer, head]
+    """W_Q, W_K, W_V and W_O of one head, from the network's own modules."""
+    shared = head * slow.W_K.shape[1] // slow.cfg.n_heads
+    return slow.W_Q[layer, head], slow.W_K[layer, shared], slow.W_V[layer, shared], slow.W_O[layer, head]
 
 
 def ends(slow) -> tuple:
     """W_E and W_U of a network of ours."""
-    return slow.network.tok_embed.weight, slow.network.head.weight.T
+    return slow.W_E, slow.W_U
 
 
 def dense_qk(name, slow, queries=None, keys=None, head=HEAD):
@@ -99,9 +99,7 @@ def moved(slow, x, head):
 
 def final(slow, x, resid):
     """What a part of the last stream becomes in the norm before W_U, with the scale that it has for all of the stream."""
-    inside = {part for block in slow.blocks for part in block.modules()}
-    norms = [m for m in slow.network.modules() if "Norm" in type(m).__name__ and m not in inside]
-    norm = norms[-1] if slow.cfg.normalization_type else None
+    norm = slow.ln_final if slow.cfg.normalization_type else None
     if norm is None:
         return x
     with torch.no_grad():
@@ -215,25 +213,10 @@ def slow_order(name, slow):
 def neurons(name, slow):
     """What the neurons of layer 0 get before the ReLU."""
     found = []
-    end = slow.blocks[0].mlp.fc_in.register_forward_hook(lambda _module, _args, output: found.append(output))
+    end = slow.parts[0].mlp.fc_in.register_forward_hook(lambda _module, _args, output: found.append(output))
     slow(tokens(slow))
     end.remove()
     return found[0]
-
-
-def stored_weights(name, slow):
-    """W_Q, W_K, W_V and W_O of one head of a model of transformers, out of the rows of its own matrices."""
-    attn, (layer, head), size = slow.heads[HEAD[0]], HEAD, slow.cfg.d_head
-    if name == "layernorm":
-        return weights(slow, layer, head)
-    if name == "gpt2":
-        three = [part.T for part in attn.c_attn.weight.split(32, dim=1)]
-    elif name == "pythia":
-        three = attn.query_key_value.weight.view(4, 3, size, 32).transpose(0, 1).flatten(1, 2)
-    else:
-        three = [getattr(attn, f"{which}_proj").weight for which in "qkv"]
-    rows_of = [W.view(-1, size, 32) for W in three]
-    return *(W[head * len(W) // 4].T for W in rows_of), slow.W_O[layer, head]
 
 
 def blind(search: str) -> Callable:
@@ -428,13 +411,11 @@ TABLE = {
     "beyond.layernorm:folded": Case(lambda f, m: f(m), "test_layernorm.py"),
     "beyond.mlp:preactivation_terms": Case(lambda f, m: sum(f(m, tokens(m)).values()), neurons, 1),
     "beyond.mlp:logit_terms": Case(lambda f, m: sum(f(m, tokens(m)).values()), lambda n, s: s(tokens(s)), 1),
-    "beyond.forces:heads_read": Case(lambda f, m: f(m, cached(m), 1), "test_forces.py"),
-    "beyond.forces:weights_of": Case(lambda f, m: f(m, *HEAD), "test_forces.py"),
-    "beyond.forces:force_table": Case(lambda f, m: f(m, tokens(m)), "test_forces.py"),
-    "models:head_weights": Case(
-        lambda f, m: f(m, *HEAD), lambda name, slow: weights(slow, *HEAD), beyond=stored_weights
-    ),
-    "models:norms": Case(lambda f, m: f(m), "test_layernorm.py"),
+    "beyond.forces:heads_read": Case(lambda f, m: f(m, cached(m), 1)),
+    "beyond.forces:weights_of": Case(lambda f, m: f(m, *HEAD)),
+    "beyond.forces:force_table": Case(lambda f, m: f(m, tokens(m))),
+    "models:head_weights": Case(lambda f, m: f(m, *HEAD), lambda name, slow: weights(slow, *HEAD)),
+    "models:norms": Case(lambda f, m: f(m)),
 }
 for search in ("log_attention", "stands", "looks_at", "moves", "skip_trigram_search", "misquote_search"):
     TABLE[f"beyond.blind_search:{search}"] = Case(blind(search), "test_editing.py")

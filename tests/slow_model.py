@@ -13,6 +13,7 @@ from transformers.masking_utils import eager_mask
 from walkthrough import architecture
 from walkthrough.architecture import described
 
+FIRST = ("ln_1", "ln1", "input_layernorm", "self_attn_layer_norm")  # the norm before attention
 OUT = {"gpt2": "c_proj", "pythia": "dense", "opt": "out_proj"}  # what W_O is called; o_proj elsewhere
 SECOND = ("pre_feedforward_layernorm", "ln_2", "ln2", "post_attention_layernorm", "final_layer_norm")  # before an MLP
 
@@ -54,24 +55,42 @@ class Slow:
         self.to_tokens, self.to_single_token, depth = bridge.to_tokens, bridge.to_single_token, bridge.cfg.n_layers
         if name in COURSE:
             self.network = course_network(name, depth).eval()
-            self.blocks, self.unembed = list(self.network.layers), self.network.head
-            self.heads = [block.attn for block in self.blocks]
+            self.parts, self.unembed = list(self.network.layers), self.network.head
+            self.heads = [block.attn for block in self.parts]
             self.outs = [head.o for head in self.heads]
             for head in self.heads:
                 head.forward = partial(self.with_pattern, head, head.forward)
         else:
             self.network = plain(name, "slow", depth)
-            parts, self.unembed = list(self.network.modules()), self.network.get_output_embeddings()
-            self.heads = [part for part in parts if type(part).__name__.endswith("Attention")]
-            self.blocks = [part for part in parts if any(child in self.heads for child in part.children())]
+            modules, self.unembed = list(self.network.modules()), self.network.get_output_embeddings()
+            self.heads = [module for module in modules if type(module).__name__.endswith("Attention")]
+            self.parts = [module for module in modules if any(child in self.heads for child in module.children())]
             self.outs = [getattr(head, OUT.get(name, "o_proj")) for head in self.heads]
         weights = [
             out.weight if name == "gpt2" else out.weight.T for out in self.outs
         ]  # Conv1D is written the other way
         self.W_O = torch.stack([W.detach().unflatten(0, (self.cfg.n_heads, -1)) for W in weights])
+        self.W_Q, self.W_K, self.W_V = map(torch.stack, zip(*(self.three(name, head) for head in self.heads)))
+        self.W_E, self.W_U = bridge.embed.weight.detach(), self.unembed.weight.detach().T
+        first = lambda part: next((norm for child, norm in part.named_children() if child in FIRST), None)
+        self.blocks = [SimpleNamespace(ln1=first(part)) for part in self.parts]
+        inside = {module for part in self.parts for module in part.modules()}
+        outside = [x for x in self.network.modules() if "Norm" in type(x).__name__ and x not in inside]
+        self.ln_final = outside[-1] if outside else None
         self.given = []
         for head in self.heads:
             head.changed = lambda pattern: pattern
+
+    def three(self, name: str, attn) -> list[torch.Tensor]:
+        """W_Q, W_K and W_V of a layer, out of the rows of its own matrices: [head d_model d_head]."""
+        size = self.cfg.d_head
+        if name == "gpt2":
+            rows = [part.T for part in attn.c_attn.weight.split(self.cfg.d_model, dim=1)]
+        elif name == "pythia":
+            rows = attn.query_key_value.weight.view(self.cfg.n_heads, 3, size, -1).transpose(0, 1).flatten(1, 2)
+        else:
+            rows = [getattr(attn, which if name in COURSE else f"{which}_proj").weight for which in "qkv"]
+        return [W.detach().unflatten(0, (-1, size)).mT for W in rows]
 
     @staticmethod
     def with_pattern(head, forward, resid, *args, **kwargs):
@@ -106,16 +125,21 @@ class Slow:
         def after(_module, _args, output, layer):
             cache[f"blocks.{layer}.hook_resid_post"] = output[0] if isinstance(output, tuple) else output
 
+        def normed(_module, _args, output, layer):
+            cache[f"blocks.{layer}.ln1.hook_out"] = output
+
         def mixed(_module, args, layer):
             z = through(args[0].unflatten(-1, (-1, self.cfg.d_head)), f"blocks.{layer}.attn.hook_z")
             cache[f"blocks.{layer}.attn.hook_z"] = z
             return (z.flatten(2),)
 
-        for layer, (block, head, out) in enumerate(zip(self.blocks, self.heads, self.outs)):
+        for layer, (block, head, out) in enumerate(zip(self.parts, self.heads, self.outs)):
             head.changed = partial(through, name=f"blocks.{layer}.attn.hook_pattern")
             ends.append(block.register_forward_pre_hook(partial(before, layer=layer), with_kwargs=True))
             ends.append(block.register_forward_hook(partial(after, layer=layer)))
             ends.append(out.register_forward_pre_hook(partial(mixed, layer=layer)))
+            if self.cfg.normalization_type:
+                ends.append(self.blocks[layer].ln1.register_forward_hook(partial(normed, layer=layer)))
             norms = dict(block.named_children())
             second = next((norms[name] for name in SECOND if name in norms), None)
             if second is not None and described(self.bridge).MLPs and not self.cfg.parallel_attn_mlp:

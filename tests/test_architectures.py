@@ -290,15 +290,26 @@ def test_prompts_of_different_lengths_give_what_each_gives_alone(name, side):
     torch.testing.assert_close(loss, torch.cat(losses).mean(), atol=1e-4, rtol=0)
 
 
-def test_padding_that_nothing_marks_is_refused():
+def test_padding_that_ids_do_not_tell_from_text_is_refused():
     model = models.load("two-layer")
     texts = ["for i in", "def f(x):\n    return x"]
-    with pytest.raises(ValueError, match="some of these prompts end in token 0, as if padded"):
-        model(model.to_tokens(texts), return_type="loss")
-    with pytest.raises(ValueError, match="begin with token 0 more often than others"):
-        model(model.to_tokens(texts, padding_side="left"))
-    assert model(model.to_tokens(texts)).shape[0] == 2  # on the right it does no harm to logits
-    assert model(torch.zeros(2, 5, dtype=torch.long), return_type="loss").isfinite()
+    right, left = (model.to_tokens(texts, padding_side=side) for side in ("right", "left"))
+    with pytest.raises(ValueError, match=r"padded on the right.*give the texts"):
+        model(right, return_type="loss")
+    with pytest.raises(ValueError, match=r"padded on the left.*give the texts"):
+        model(left)
+    alone = model(texts[0])  # on the right, padding does no harm to the logits before it
+    torch.testing.assert_close(model(right)[:1, : alone.shape[1]], alone, atol=1e-4, rtol=1e-4)
+    same = model.to_tokens(["for i in", "for j in"])
+    assert model(same, return_type="loss").isfinite()
+    twice = torch.tensor([[0, 0, 5], [0, 7, 5]])  # nothing forbids `<BOS>` in a place where another token was tried
+    assert model(twice).shape[:2] == (2, 3)
+
+
+def test_generated_texts_of_different_lengths_are_those_of_each_alone():
+    model, texts = models.load("two-layer"), ["for i in", "def f(x):\n    return x"]
+    options = {"max_new_tokens": 4, "do_sample": False, "verbose": False}
+    assert model.generate(texts, **options) == [model.generate(text, **options) for text in texts]
 
 
 def test_patterns_that_no_hook_can_change_are_not_changed_without_a_word():

@@ -185,10 +185,10 @@ def leaves_out(*kinds: str, exact: str = "", instead: str = "", needs: str = "")
             given = args[place] if len(args) > place else kwargs.get(name)
             model = given if name == "model" else getattr(given, "model", None)
             missed = described(model).words(kinds) if hasattr(model, "hook_dict") else []
-            if needs and hasattr(model, "hook_dict") and needs not in described(model):
-                raise ValueError(f"{function.__name__} is about {needs}, and {model.cfg.model_name} has none")
             if missed and not exact:
                 raise ValueError(refusal(function.__name__, model.cfg.model_name, missed, instead))
+            if needs and hasattr(model, "hook_dict") and needs not in described(model):
+                raise ValueError(f"{function.__name__} is about {needs}, and {model.cfg.model_name} has none")
             result = (named(exact) if missed else function)(*args, **kwargs)
             if hasattr(result, "AB"):
                 result.model = model  # whose token begins a text: `searches.relative_to` asks

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from safetensors.torch import load as load_safetensors
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -38,7 +38,7 @@ from walkthrough.networks import (
 
 __all__ = [
     "BEYOND", "BOS", "HOMEWORK", "HUB", "NAMES", "RELEASED", "SMALL", "WEIGHTS", "CourseBridge", "PaperModel", "PositionsInQK",
-    "WithLayerNorm", "WithMLP", "bridge", "check_head", "check_length", "check_padding", "config", "head_weights", "load",
+    "WithLayerNorm", "WithMLP", "bridge", "check_head", "check_length", "config", "head_weights", "load",
     "load_tokenizer", "network", "norms", "read_card", "sinusoids", "tiny", "untrained",
 ]  # fmt: skip
 
@@ -62,7 +62,7 @@ class CourseBridge(TransformerBridge):
         device = torch._C._nn._parse_to(*args, **kwargs)[0]
         if device is not None and device.type != "cpu":
             raise ValueError(
-                f"the course's models stay on the CPU, and are too small for {device} to be any faster: to train on a GPU, "
+                f"models stay on the CPU here, where all that is computed with them is, not on {device}: to train on a GPU, "
                 "run `python -m walkthrough.training`"
             )
         return super().to(*args, **kwargs)
@@ -74,23 +74,32 @@ class CourseBridge(TransformerBridge):
     def forward(self, input, return_type="logits", *args, **kwargs):
         """As in TransformerLens, but prompts of different lengths give what each gives alone: padding counts nowhere.
 
-        `<BOS>` stands in for padding, so the ids alone do not tell it from text. Raises ValueError for the loss of ids
-        that end in it, and for ids that begin with it more than once in some rows only.
+        `<BOS>` stands in for padding, so ids alone do not tell it from text. Raises ValueError for ids that `to_tokens`
+        padded on the left, and for the loss of ids that it padded at all.
         """
-        if isinstance(input, list) and len({len(self.to_tokens(text)[0]) for text in input}) > 1:
-            side = kwargs.pop("padding_side", None) or self.tokenizer.padding_side
+        if isinstance(input, list) and self.differ(input):
+            on = kwargs.pop("padding_side", None) or self.tokenizer.padding_side
             rows = [self.to_tokens(text, kwargs.get("prepend_bos"))[0] for text in input]
-            pad = lambda parts: pad_sequence(parts, batch_first=True, padding_side=side)
+            pad = lambda parts: pad_sequence(parts, batch_first=True, padding_side=on)
             input, kwargs["attention_mask"] = pad(rows), pad([torch.ones_like(row) for row in rows])
-        elif isinstance(input, torch.Tensor) and input.ndim == 2 and kwargs.get("attention_mask") is None:
-            pad = 0 if self.tokenizer is None else self.tokenizer.pad_token_id
-            check_padding(input, return_type in ("loss", "both"), pad)
+        side = getattr(input, "padded", "")
+        unknown = side == "left" or (side and return_type in ("loss", "both"))
+        if unknown and kwargs.get("attention_mask") is None:
+            raise ValueError(
+                f"these prompts were padded on the {side}, and their ids do not tell padding from text: give the texts"
+            )
         return super().forward(input, return_type, *args, **kwargs)
+
+    def differ(self, texts: list[str]) -> bool:
+        """Whether the texts have different numbers of tokens."""
+        return len({self.to_tokens(text).shape[1] for text in texts}) > 1
 
     def to_tokens(self, input, prepend_bos=None, padding_side=None, move_to_device=True, truncate=False):
         """As in TransformerLens, but a prompt that does not fit the context is refused rather than cut short."""
         tokens = super().to_tokens(input, prepend_bos, padding_side, move_to_device, truncate)
         check_length(tokens.shape[-1], self.cfg.n_ctx)
+        if isinstance(input, list) and self.differ(input):
+            tokens.padded = padding_side or self.tokenizer.padding_side  # `forward` has to know
         return tokens
 
     def to_single_token(self, string: str) -> int:
@@ -114,17 +123,6 @@ class CourseBridge(TransformerBridge):
             if str(name).endswith("hook_pattern") and not all(obeys_patterns(block.attn) for block in self.blocks):
                 raise ValueError(f"{self.cfg.model_name} computes its patterns where no hook can change them: change z")
         return super().run_with_hooks(*args, fwd_hooks=list(fwd_hooks), bwd_hooks=list(bwd_hooks), **kwargs)
-
-
-def check_padding(tokens: Int[Tensor, "batch pos"], scored: bool, pad: int | None = 0) -> None:
-    """Raise ValueError for ids of which some must be padding that nothing marks: the id `pad` where it has no place."""
-    begins = (tokens != pad).cumsum(1).eq(0).sum(1)  # how many stand at the beginning
-    if len(begins.unique()) > 1 and (begins < tokens.shape[1]).all():
-        raise ValueError(
-            f"some of these prompts begin with token {pad} more often than others, as if padded on the left: pass texts"
-        )
-    if scored and len((tokens[:, -1] == pad).unique()) > 1:
-        raise ValueError(f"some of these prompts end in token {pad}, as if padded, and others do not: pass texts")
 
 
 def check_head(model: TransformerBridge, layer: int, head: int = 0) -> None:
