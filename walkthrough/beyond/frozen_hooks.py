@@ -35,11 +35,13 @@ def frozen_unread(
     z = model.run_with_cache(tokens, names_filter=name)[1][name][:, :, number]
     written = z @ model.blocks[layer].attn.W_O[number]
     return [
-        hook for later in range(layer + 1, model.cfg.n_layers) for hook in without(model, later, which, written, frozen)
+        hook
+        for later in range(layer + 1, model.cfg.n_layers)
+        for hook in less_one_head(model, later, which, written, frozen)
     ]
 
 
-def without(
+def less_one_head(
     model, layer: int, which: str, written: Float[Tensor, "batch pos d_model"], frozen: bool
 ) -> Hooks:  # fmt: skip
     """Hooks that take a part of the stream out of a layer's queries, keys or values, with the stream of the run they are in."""

@@ -36,7 +36,7 @@ def ov_positivities(
     if gains:
         norm = norm_before(model, model.cfg.n_layers)
         unembedded = norm.centred(unembedded.mT * norm.gain).mT
-    return positivity_of(written(heads.W_O, R) @ unembedded.to(heads.W_O) @ heads.W_V)
+    return positivity_of(rotated_writes(heads.W_O, R) @ unembedded.to(heads.W_O) @ heads.W_V)
 
 
 def k_composed_positivities(
@@ -51,7 +51,7 @@ def k_composed_positivities(
     heads = all_head_weights(model, gains)
     tokens = (model.W_E.T @ model.W_E - torch.outer(model.W_E.mean(0), model.W_E.sum(0))).to(heads.W_O)
     moved = tokens.mT @ heads.W_V  # seen from its W_V: what a head can move of the tokens, less their mean
-    heads = heads._replace(W_V=moved, W_O=written(heads.W_O, R))
+    heads = heads._replace(W_V=moved, W_O=rotated_writes(heads.W_O, R))
     n_layers, n_heads = heads.W_Q.shape[:2]
     found = torch.full((n_layers, n_heads, n_layers, n_heads), torch.nan, dtype=moved.dtype)
     pairs = [(early, late) for late in range(n_layers) for early in range(late)]
@@ -68,7 +68,7 @@ def _of_two_layers(heads: Heads, pool: ThreadPoolExecutor, pair: tuple[int, int]
     return torch.cat([*pool.map(positivity_of, (keys.mT @ queries).split(1))])
 
 
-def written(
+def rotated_writes(
     W_O: Float[Tensor, "layer head d_head d_model"], R: Float[Tensor, "rows columns"] | None
 ) -> Float[Tensor, "layer head d_head d_model"]:
     """What heads write, turned by R if there is one. Raises ValueError if R is not d_model x d_model."""

@@ -92,7 +92,7 @@ class Edges:
         n = model.cfg.n_heads
         self.all, self.directly = torch.ones(3, n, n, dtype=torch.bool), torch.ones(n, dtype=torch.bool)
 
-    def without(self, kept: Bool[Tensor, " write"]) -> Float[Tensor, "window pos d_model"]:
+    def stream_of(self, kept: Bool[Tensor, " write"]) -> Float[Tensor, "window pos d_model"]:
         """The stream between the layers, with only the means of writers that are not kept."""
         return self.resid - self.varying[~kept].sum(0)
 
@@ -103,9 +103,9 @@ class Edges:
         model, kept = self.model, self.all if kept is None else kept
         n_pos = self.resid.shape[1]
         masked = torch.ones(n_pos, n_pos, dtype=torch.bool).triu(1)
-        final = self.without(self.directly if directly is None else directly)
+        final = self.stream_of(self.directly if directly is None else directly)
         for head in range(model.cfg.n_heads):
-            to_query, to_key, to_value = (self.without(kept[edge, :, head]) for edge in range(3))
+            to_query, to_key, to_value = (self.stream_of(kept[edge, :, head]) for edge in range(3))
             q = (to_query + model.W_pos[:n_pos]) @ model.W_Q[1, head] / model.cfg.d_head**0.5
             k = (to_key + model.W_pos[:n_pos]) @ model.W_K[1, head]
             pattern = (q @ k.mT).masked_fill(masked, -torch.inf).softmax(-1)
