@@ -259,6 +259,7 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
     "beyond/released_store": {f"{W}.beyond.released_gguf", f"{W}.beyond.released_tokenizer"},
     "beyond/scale": {f"{W}.beyond.frozen_weights", f"{W}.models"},
     "beyond/positivity": {f"{W}.beyond.frozen_weights", f"{W}.beyond.scale"},
+    "beyond/modern": {f"{W}.beyond.positivity"},
     "beyond/processes": {f"{W}.beyond.positivity", f"{W}.beyond.scale", f"{W}.models"},
     "beyond/bridge": {f"{W}.behaviour"},
     "beyond/layernorm": {f"{W}.models", f"{W}.paths"},
@@ -331,7 +332,7 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
                                                            "induction", "neurons", "particles", "records", "smaller", "spaces", "superposition", "terms", "training", "vision")},
     "diagrams": {f"{W}.figures.basics", f"{W}.figures.diagrams.grammar"},
     "figures/diagrams/__init__": {f"{W}.figures.diagrams.{part}"
-                                  for part in ("beyond", "directions", "force", "mixtures", "offsets", "orders", "particles", "paths", "spaces", "stream", "tables", "text", "transition")},
+                                  for part in ("beyond", "directions", "force", "mixtures", "offsets", "orders", "particles", "paths", "reverse", "spaces", "stream", "tables", "text", "transition")},
     "widgets/__init__": {f"{W}.widgets.{kind}_explorer" for kind in ("attention", "checkpoint", "circuit", "composition", "logit")}
                         | {f"{W}.widgets.guess", f"{W}.widgets.particle_movie", f"{W}.widgets.training_monitor"},
     "widgets/particle_movie": {f"{W}.figures", f"{W}.widgets.page"},

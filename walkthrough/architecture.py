@@ -190,7 +190,7 @@ def leaves_out(*kinds: str, exact: str = "", instead: str = "", needs: str = "")
             if needs and hasattr(model, "hook_dict") and needs not in described(model):
                 raise ValueError(f"{function.__name__} is about {needs}, and {model.cfg.model_name} has none")
             result = (named(exact) if missed else function)(*args, **kwargs)
-            if hasattr(result, "AB"):
+            if hasattr(type(result), "AB"):
                 result.model = model  # whose token begins a text: `searches.relative_to` asks
             return result
 

@@ -19,6 +19,13 @@ CARD = "card.json"
 FORMAT = 1  # one more whenever copies are made differently, so that old ones are made anew
 
 
+class NotInstalled(ValueError):
+    """SmolLM2's package is missing; in a notebook, its one sentence stands alone, without the calls that led to it."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
 def cache() -> Path:
     """Where this system keeps what programs can make again: ~/.cache/walkthrough, or its like."""
     return user_cache_path("walkthrough", appauthor=False)
@@ -38,7 +45,7 @@ def sha256(file: Path) -> str:
 def packaged() -> tuple[Path, str]:
     """The GGUF file of the installed package, and the SHA-256 that its list of files has for it.
 
-    Raises ValueError, which says the one line to type, where the package is not installed. It is not imported:
+    Raises NotInstalled, which says the one line to type, where the package is not installed. It is not imported:
     its own dependencies, which compile llama.cpp, are not needed.
     """
     try:
@@ -48,7 +55,7 @@ def packaged() -> tuple[Path, str]:
     for entry in listed:
         if entry.suffix == ".gguf" and entry.hash and (file := Path(entry.locate())).exists():
             return file, base64.urlsafe_b64decode(entry.hash.value + "=").hex()
-    raise ValueError(f"SmolLM2 is not installed here: {INSTALL}")
+    raise NotInstalled(f"SmolLM2 is not installed here: {INSTALL}")
 
 
 def is_whole(folder: Path, source: str) -> bool:
@@ -93,7 +100,7 @@ def unpacked_smollm2() -> Path:
     if is_whole(place, source):
         return place
     if importlib.util.find_spec("gguf") is None:
-        raise ValueError(f"SmolLM2 is here, but gguf, which reads its file, is not installed: {INSTALL}")
+        raise NotInstalled(f"SmolLM2 is here, but gguf, which reads its file, is not installed: {INSTALL}")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=place.parent, prefix="unpacking-", ignore_cleanup_errors=True) as beside:

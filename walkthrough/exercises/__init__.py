@@ -21,6 +21,7 @@ from walkthrough.exercises import (
     part_17,
     part_18,
     part_19,
+    part_20,
 )
 from walkthrough.exercises.exercise import Exercise
 
@@ -46,5 +47,6 @@ for part in (
     part_17,
     part_18,
     part_19,
+    part_20,
 ):
     EXERCISES |= part.EXERCISES

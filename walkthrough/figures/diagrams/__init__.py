@@ -12,6 +12,7 @@ from walkthrough.figures.diagrams.offsets import offsets_and_heads
 from walkthrough.figures.diagrams.orders import ordered_runs, two_routes
 from walkthrough.figures.diagrams.particles import layers_as_time, tangent_force
 from walkthrough.figures.diagrams.paths import freezing, path_expansion
+from walkthrough.figures.diagrams.released import shared_keys, todays_layer, turning_planes
 from walkthrough.figures.diagrams.reverse import smallest_edit, swapped_heads, used_directions
 from walkthrough.figures.diagrams.spaces import bench, subspaces
 from walkthrough.figures.diagrams.stream import composition, head, residual_stream
@@ -21,5 +22,5 @@ from walkthrough.figures.diagrams.transition import transition
 
 __all__ = [
     "arcs", "bench", "composition", "direct_path", "directions", "force_on_sphere", "free_turns", "freezing", "head", "kronecker", "layernorm", "layers_as_time", "low_rank", "mixtures",
-    "neuron", "offsets_and_heads", "ordered_runs", "path_expansion", "residual_stream", "rotation", "smallest_edit", "subspaces", "swapped_heads", "tangent_force", "tokens_to_logits", "transition", "two_by_two", "two_routes", "used_directions",
+    "neuron", "offsets_and_heads", "ordered_runs", "path_expansion", "residual_stream", "rotation", "shared_keys", "smallest_edit", "subspaces", "swapped_heads", "tangent_force", "todays_layer", "tokens_to_logits", "transition", "turning_planes", "two_by_two", "two_routes", "used_directions",
 ]  # fmt: skip
