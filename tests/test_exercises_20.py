@@ -1,9 +1,15 @@
 """The checks of notebook 20 accept right answers written in other ways, and name each classic mistake; and its prompts."""
 
+import importlib.metadata
+from pathlib import Path
+
+import nbformat
 import pytest
 import torch
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
 
-from walkthrough.beyond import frozen_scores, modern
+from walkthrough.beyond import frozen_scores, modern, released_store
 from walkthrough.exercises import EXERCISES
 from walkthrough.exercises.check import verdict
 
@@ -125,3 +131,20 @@ def test_positivity_between_words_is_that_of_the_whole_table():
         eigenvalues = torch.linalg.eigvals(table - table.mean(1, keepdim=True))
         expected = eigenvalues.sum().real / eigenvalues.abs().sum()
         torch.testing.assert_close(found[head], expected, atol=1e-4, rtol=1e-4)
+
+
+NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "20_released_models.ipynb"
+
+
+def test_without_the_package_the_notebook_stops_with_the_one_line_to_type(monkeypatch):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "files", missing)
+    cells = nbformat.read(NOTEBOOK, 4).cells
+    loads = next(cell.source for cell in cells if 'models.load("smollm2")' in cell.source)
+    with capture_output() as shown:
+        ran = InteractiveShell().run_cell("from walkthrough import models\n" + loads)
+    assert isinstance(ran.error_in_exec, released_store.NotInstalled)
+    assert shown.stdout.strip() == f"SmolLM2 is not installed here: {released_store.INSTALL}"
+    assert any(released_store.INSTALL in cell.source for cell in cells if cell.cell_type == "markdown")

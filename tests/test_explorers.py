@@ -353,6 +353,7 @@ PLACES = {
     "10_term_importance": ["Logit"],
     "12_what_forms_first": ["Checkpoint"],
     "17_tokens_as_particles": ["Particle"],
+    "20_released_models": ["Attention"],
 }
 
 

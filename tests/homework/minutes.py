@@ -32,6 +32,8 @@ PLAN = (  # what is done in each week, and what a student can do afterwards; two
     ("16", "read a convolution as a sum of moved matrices; compare two frameworks by one protocol"),
     ("17", "write a layer as a step along a force; say how fast tokens cluster, and which theorem says nothing at real sizes"),
     ("18", "write a head as a force; report predictions that fail, beside baselines; say what the particle view does not see"),
+    ("19", "find a preference in weights and remove it by the smallest edit; foresee a weakness; test an explanation; count false discoveries"),
+    ("20", "take a released model apart exactly; find its induction heads by three methods; say which conclusions of small models do not hold there"),
 )  # fmt: skip
 
 
