@@ -18,6 +18,7 @@ import torch
 from architectures import COURSE, model_of, released
 from function_table import HEAD, NAMES, TABLE, tokens
 from slow_model import Slow
+from transformer_lens import FactoredMatrix
 
 from walkthrough import architecture, attribution, behaviour, circuits, interventions, models, paths, searches
 from walkthrough.training.cause_networks import ALL_NETWORKS
@@ -334,6 +335,14 @@ def test_values_that_heads_share_are_not_summed_as_if_they_were_each_head_s_own(
 def test_a_decorator_with_a_kind_that_there_is_not_is_refused():
     with pytest.raises(ValueError, match="there is no kind 'wings'"):
         architecture.leaves_out("wings")
+
+
+def test_a_circuit_is_handed_on_without_being_multiplied_out(monkeypatch):
+    model, asked = model_of("llama"), []
+    monkeypatch.setattr(FactoredMatrix, "AB", property(lambda self: asked.append(self)))
+    circuit = circuits.qk_circuit(model, 0, 0)
+    assert circuit.model is model
+    assert not asked
 
 
 def test_every_generalisation_that_a_decorator_names_is_there_and_takes_the_same_arguments():
