@@ -97,7 +97,9 @@ def package_definitions():
 
 def guards(decorator: ast.expr) -> bool:
     """Whether it is the one decorator that a notebook leaves out: it looks at the model, and changes nothing else."""
-    return isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == "leaves_out"
+    return (
+        isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == "leaves_out"
+    )
 
 
 def same_syntax_trees(nb):
@@ -332,7 +334,7 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
                                                            "induction", "neurons", "particles", "records", "smaller", "spaces", "superposition", "terms", "training", "vision")},
     "diagrams": {f"{W}.figures.basics", f"{W}.figures.diagrams.grammar"},
     "figures/diagrams/__init__": {f"{W}.figures.diagrams.{part}"
-                                  for part in ("beyond", "directions", "force", "mixtures", "offsets", "orders", "particles", "paths", "reverse", "spaces", "stream", "tables", "text", "transition")},
+                                  for part in ("beyond", "directions", "force", "mixtures", "offsets", "orders", "particles", "paths", "released", "reverse", "spaces", "stream", "tables", "text", "transition")},
     "widgets/__init__": {f"{W}.widgets.{kind}_explorer" for kind in ("attention", "checkpoint", "circuit", "composition", "logit")}
                         | {f"{W}.widgets.guess", f"{W}.widgets.particle_movie", f"{W}.widgets.training_monitor"},
     "widgets/particle_movie": {f"{W}.figures", f"{W}.widgets.page"},
