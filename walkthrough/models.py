@@ -46,7 +46,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 NAMES = ("zero-layer", "one-layer", "two-layer")
 SMALL = ("small-seed-1", "small-seed-2")  # two layers, d_model 128, 4 heads: the same but for the seed
 BEYOND = ("one-layer-mlp", "layernorm")  # what the paper leaves out: an MLP; two layers with LayerNorm, very small
-HOMEWORK = ("homework",)  # of the small ones' shape, for the last homework: what its heads do is told nowhere here
+HOMEWORK = ("homework",)  # of the small ones' shape, for homework 5: what its heads do is told nowhere here
 RELEASED = ("smollm2",)  # from a pip package, or a folder, or (HUB) from where everybody has models
 HUB = ("gpt2", *(f"NeelNanda/Attn_Only_{n_layers}L512W_C4_Code" for n_layers in (1, 2, 3, 4)))
 
@@ -211,8 +211,8 @@ def is_released(name: str | Path) -> bool:
 
 def load(name: str | Path, folder: Path = WEIGHTS) -> TransformerBridge:
     """A trained model: "zero-layer", "one-layer", "two-layer", one of two small ones, "small-seed-1" and
-    "small-seed-2", one of two that go beyond attention, "one-layer-mlp" and "layernorm", or the small one that the
-    last homework asks about, "homework". Also released ones (`walkthrough.beyond.released`): "smollm2", from a pip
+    "small-seed-2", one of two that go beyond attention, "one-layer-mlp" and "layernorm", or the small one that
+    homework 5 asks about, "homework". Also released ones (`walkthrough.beyond.released`): "smollm2", from a pip
     package; the path of a folder that transformers can read; and, online, "gpt2" and the others of `HUB`.
 
     The weights are safetensors, checked against the SHA-256 in the model card before they are read.
