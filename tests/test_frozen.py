@@ -6,7 +6,7 @@ import torch
 
 from walkthrough import circuits, interventions, paths
 from walkthrough.beyond import folded_circuits, frozen, frozen_hooks, frozen_scores, frozen_weights, layernorm
-from walkthrough.two_layers import composition, induction
+from walkthrough.two_layers import composition
 
 KNOWN = ("paper", "mlp", "layernorm", "gpt2", "llama", "pythia", "qwen2", "opt")
 ROTATED = ("llama", "pythia", "qwen2")
@@ -221,7 +221,7 @@ def test_a_reading_is_the_heads_pattern_and_what_leaving_it_out_takes_from_the_l
     if model.tokenizer is None:
         model.to_tokens = lambda text: TOKENS[:1]
     tokens, number = model.to_tokens(TEXT), 3
-    logits, run = run_of(model, tokens)
+    _, run = run_of(model, tokens)
     pattern, sent, effect = frozen_scores.frozen_reading(model, (1, number), TEXT)
     torch.testing.assert_close(pattern, run["pattern", 1][0, number])
     added = frozen.frozen_logit_parts(model, tokens)[f"1:{number}"][0]
