@@ -28,11 +28,11 @@ PLAN = (  # what is done in each week, and what a student can do afterwards; two
     ("12", "say what forms first in training, by a rule stated before looking"),
     ("13", "tell causes from company: change one thing, and see whether the heads still form"),
     ("14", "fold LayerNorm into the weights; say what an MLP adds, and how many of its neurons can be read"),
-    ("15", "say when features share directions, what it costs, and what is known of it in real models"),
-    ("16", "read a convolution as a sum of moved matrices; compare two frameworks by one protocol"),
+    ("15 16", "say when features share directions, what it costs, what is known of it; compare two frameworks by one protocol"),
     ("17", "write a layer as a step along a force; say how fast tokens cluster, and which theorem says nothing at real sizes"),
     ("18", "write a head as a force; report predictions that fail, beside baselines; say what the particle view does not see"),
     ("19", "find a preference in weights and remove it by the smallest edit; foresee a weakness; test an explanation; count false discoveries"),
+    ("hw6", "edit a head by as little as possible; foretell a prompt; say what would refute an explanation"),
     ("20", "take a released model apart exactly; find its induction heads by three methods; say which conclusions of small models do not hold there"),
 )  # fmt: skip
 

@@ -17,7 +17,7 @@ from torch import Tensor
 ROOT = Path(__file__).parents[2]
 GUIDE = minutes.GUIDE
 BEGIN, END = "<!-- made by tests/homework/proof.py -->", "<!-- end -->"
-NUMBERS = (1, 2, 3, 4, 5)
+NUMBERS = (1, 2, 3, 4, 5, 6)
 RECEIVED: dict[bytes, list] = {}  # inputs as a submission gets them, by the message that brought them
 if __name__ == "__main__":
     sys.path[:0] = [str(ROOT / "notebooks" / "homework"), str(Path(__file__).parent)]

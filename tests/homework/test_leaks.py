@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def released(tmp_path_factory):
-    """The real course, with all five homeworks released."""
+    """The real course, with all six homeworks released."""
     folder = tmp_path_factory.mktemp("real") / "course"
     for assignment in course.create(folder, ROOT / "notebooks" / "homework"):
         course.release(folder, assignment)
@@ -64,7 +64,7 @@ def test_the_wheel_holds_the_package_and_no_grader(wheel):
 
 
 def test_a_release_can_be_filled_in_and_nothing_else(released):
-    for number in (1, 2, 3, 4, 5):
+    for number in (1, 2, 3, 4, 5, 6):
         cells = nbformat.read(released / "release" / f"hw{number}" / f"hw{number}.ipynb", 4).cells
         assert not any(cell.get("outputs") for cell in cells)
         answers = [cell for cell in cells if cell.metadata.get("nbgrader", {}).get("solution")]

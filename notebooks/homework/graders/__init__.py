@@ -4,11 +4,11 @@ import secrets
 import sys
 from typing import Any
 
-from graders import hw1, hw2, hw3, hw4, hw5
+from graders import hw1, hw2, hw3, hw4, hw5, hw6
 from walkthrough.exercises.check import RIGHT
 from walkthrough.homework.task import Task, verdict
 
-TASKS: dict[str, Task] = hw1.TASKS | hw2.TASKS | hw3.TASKS | hw4.TASKS | hw5.TASKS
+TASKS: dict[str, Task] = hw1.TASKS | hw2.TASKS | hw3.TASKS | hw4.TASKS | hw5.TASKS | hw6.TASKS
 
 
 def check(label: str, attempt: Any) -> None:

@@ -131,4 +131,34 @@ FIRST: dict[str, tuple[tuple[str, str], ...]] = {
         ("sees the trigger's part only", "the trigger calls for all of these"),
         ("gives words to the wrong sources", "words of the right kind"),
     ),
+    "hw6-1": (
+        ("adds what is wanted to what there is", "the wanted effect was added"),
+        ("keeps one logit of the other streams, and not all that is written", "the kept streams keep this one logit"),
+        ("takes out directions one by one that are not at right angles", "the last of the kept streams is kept"),
+        ("makes the matrix change least, and not the product", "all is as asked, with the least change of W_V itself"),
+    ),
+    "hw6-2": (
+        ("looks for like embeddings", "the second token would do, but the head is not led there: like embeddings"),
+        (
+            "reads the later head without the earlier one",
+            "the second token would do, but the head is not led there: your first",
+        ),
+        (
+            "forgets that a token raised may still not be first",
+            "the head is led to your pair, but does not say the wrong token there: your second token raises",
+        ),
+        ("takes the matched token for the one that is said", "the two tokens in the other order"),
+    ),
+    "hw6-3": (
+        ("cuts what is small in the weights", "that is the SVD of the weights"),
+        ("forgets that a head reads what its pattern mixes", "the stream at each position was weighed"),
+        ("spends a direction on the mean", "the mean was left in before the cut"),
+        ("measures lengths before W_O", "z was decomposed"),
+    ),
+    "hw6-4": (
+        ("takes what is missed for what is enough", "the first two are exchanged"),
+        ("forgets what is left without any head", "nothing was taken off"),
+        ("deletes, where later heads then read what they never saw", "the heads were deleted, not swapped"),
+        ("freezes patterns, and with them most of what heads do to heads", "patterns were frozen"),
+    ),
 }
