@@ -179,10 +179,13 @@ def troubles(page) -> list[str]:
             elif output.get("name") == "stderr":
                 found.append(f"cell {number}: {output.text}")
     seen = "\n".join(found)
-    heard = page.evaluate(
-        "heard.filter(text => !text.startsWith('No such comm'))"
-    )  # Lab greets kernels without widgets
-    return found + [f"not in a cell: {text}" for text in heard if text not in seen]
+    return found + [f"not in a cell: {text}" for text in heard(page) if text not in seen]
+
+
+def heard(page) -> list[str]:
+    """Errors and stderr that the kernel sent since the notebook was opened."""
+    # Lab greets kernels that do not know widgets yet
+    return page.evaluate("heard.filter(text => !text.startsWith('No such comm'))")
 
 
 def outside_requests(page, server: Server | None = None) -> list[str]:

@@ -87,7 +87,7 @@ def test_clicks_arrive_while_it_trains_and_an_interrupt_loses_nothing(page, lab)
     assert page.locator(".wt-body").count() == 1  # the page below is not seen beside the widget
     (edits,) = driving.notebook(page).cells[2].outputs
     assert re.fullmatch(r"\[\(\d+, 'ablate', \(1, 0\)\), \(\d+, 'restore', \(1, 0\)\)\]\n", edits.text)
-    assert [text for text in page.evaluate("heard") if "CancelledError" not in text] == []
+    assert [text for text in driving.heard(page) if "CancelledError" not in text] == []
     assert outside == []
 
 
