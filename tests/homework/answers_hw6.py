@@ -799,7 +799,7 @@ WRONG = {
         (cut_badly_shared, "each head is the best of its rank, but the ranks are shared out badly: one more"),
         (cut_thrifty, "each head is the best of its rank, but you spent"),
         (cut_overspent, "you spent"),
-        (cut_per_head, "you spent"),
+        (cut_per_head, "you spent "),
         (cut_padded, "head 0: W_V is"),
         (cut_summed_constant, "return a list with (W_V, W_O, constant)"),
         (cut_input, "a list of"),
