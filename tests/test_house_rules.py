@@ -357,7 +357,7 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
     "homework/nursery": {f"{W}.behaviour", f"{W}.bigrams", f"{W}.corpus", f"{W}.figures", f"{W}.homework.worker",
                          f"{W}.one_layer.skip_trigrams", f"{W}.two_layers.induction"},
     "homework/sandbox": {f"{W}.homework.nursery", f"{W}.homework.wire"},
-    "homework/judge": {f"{W}.exercises.check", f"{W}.homework.sandbox", f"{W}.homework.task"},
+    "homework/judge": {f"{W}.exercises.check", f"{W}.homework.restoring", f"{W}.homework.sandbox", f"{W}.homework.task"},
     "homework/course": {f"{W}.exercises.check", f"{W}.homework.judge", f"{W}.homework.names", f"{W}.homework.practice",
                         f"{W}.homework.sandbox", f"{W}.homework.task"},
     "progress": {f"{W}.marks"},

@@ -15,6 +15,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from walkthrough.exercises.check import NOT_ATTEMPTED, RIGHT, WRONG, Verdict
+from walkthrough.homework.restoring import grade_id, restored
 from walkthrough.homework.sandbox import Gone, Sandbox
 from walkthrough.homework.task import Task, seed_for, verdict
 
@@ -30,11 +31,6 @@ class Judged:
     notebook: NotebookNode
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
-
-
-def grade_id(cell: NotebookNode) -> str | None:
-    """The name that nbgrader knows a cell by; None for a cell that is no part of the assignment."""
-    return cell.metadata.get("nbgrader", {}).get("grade_id")
 
 
 def read_submission(file: Path) -> NotebookNode:
@@ -56,38 +52,6 @@ def read_submission(file: Path) -> NotebookNode:
     except Exception as error:
         raise ValueError("the file is not a notebook: save it in JupyterLab and hand it in again") from error
     return notebook
-
-
-def restored(submission: NotebookNode, release: NotebookNode) -> tuple[NotebookNode, list[str]]:
-    """The release with the student's own cells in it, and what had to be put back.
-
-    Only what a student may write is taken from the submission: the source of answer cells and of cells of their own.
-    """
-    known = {grade_id(cell): cell for cell in release.cells if grade_id(cell)}
-    cells, seen, remarks = [], set(), []
-    for cell in submission.cells:
-        name = grade_id(cell)
-        if name in seen:
-            continue  # a second copy of a cell of ours
-        if name not in known:
-            make = {"code": nbformat.v4.new_code_cell, "markdown": nbformat.v4.new_markdown_cell}
-            cells.append(make.get(cell.cell_type, nbformat.v4.new_raw_cell)(cell.source))
-            continue
-        seen.add(name)
-        ours = copy.deepcopy(known[name])
-        if ours.metadata.nbgrader.locked:
-            if cell.source != ours.source:
-                remarks.append(f"test cell {name} was changed; it was put back")
-        else:
-            ours.source = cell.source
-        cells.append(ours)
-    for name, cell in known.items():
-        if name not in seen:
-            cells.append(copy.deepcopy(cell))
-            remarks.append(f"cell {name} was deleted; it was put back")
-    notebook = copy.deepcopy(release)
-    notebook.cells = cells
-    return notebook, remarks
 
 
 class Run:
