@@ -199,6 +199,18 @@ def credit_by_deleting_layers(model, tokens):
     return torch.stack(answer)
 
 
+def credit_at_first_places(model, tokens):
+    _, cache = model.run_with_cache(tokens)
+    parts = [cache["hook_embed"]] + [cache[f"blocks.{i}.hook_attn_out"] for i in range(model.cfg.n_layers)]
+    logits = torch.stack(parts) @ model.W_U
+    logits = logits - logits.mean(-1, keepdim=True)
+    answer = torch.zeros(len(parts), len(tokens), tokens.shape[1] - 1)
+    for b, prompt in enumerate(tokens.tolist()):
+        for i, following in enumerate(prompt[1:]):
+            answer[:, b, i] = logits[:, b, prompt.index(following) - 1, following]
+    return answer
+
+
 def credit_of_the_example(model, tokens):
     model, tokens = models.tiny(2, seed=1), torch.tensor([[0, 9, 4, 4, 31], [0, 7, 60, 2, 2]])
     _, cache = model.run_with_cache(tokens)
@@ -644,6 +656,59 @@ def table_of_logarithms(text, d_vocab, gap, alpha):
     return (table / table.sum(1, keepdim=True)).log()
 
 
+def table_smoothed_where_seen(text, d_vocab, gap, alpha):
+    number, words = (text == 0).cumsum(0).tolist(), text.tolist()
+    table = torch.zeros(d_vocab, d_vocab)
+    table[:, text.unique()] = float(alpha)
+    for i in range(gap, len(words)):
+        if number[i] == number[i - gap]:
+            table[words[i - gap], words[i]] += 1
+    table[:, 0] = 0
+    return table / table.sum(1, keepdim=True)
+
+
+def table_up_to_the_last_id(text, d_vocab, gap, alpha):
+    number, words = (text == 0).cumsum(0).tolist(), text.tolist()
+    table = torch.zeros(d_vocab, d_vocab)
+    table[:, : max(words) + 1] = float(alpha)
+    for i in range(gap, len(words)):
+        if number[i] == number[i - gap]:
+            table[words[i - gap], words[i]] += 1
+    table[:, 0] = 0
+    return table / table.sum(1, keepdim=True)
+
+
+def table_without_absent_rows(text, d_vocab, gap, alpha):
+    number, words = (text == 0).cumsum(0).tolist(), text.tolist()
+    table = torch.zeros(d_vocab, d_vocab)
+    table[text.unique()] = float(alpha)
+    for i in range(gap, len(words)):
+        if number[i] == number[i - gap]:
+            table[words[i - gap], words[i]] += 1
+    table[:, 0] = 0
+    return table / table.sum(1, keepdim=True).clamp_min(1e-9)
+
+
+def table_without_repeats(text, d_vocab, gap, alpha):
+    number, words = (text == 0).cumsum(0).tolist(), text.tolist()
+    table = torch.full((d_vocab, d_vocab), float(alpha))
+    for i in range(gap, len(words)):
+        if number[i] == number[i - gap] and words[i] != words[i - gap]:
+            table[words[i - gap], words[i]] += 1
+    table[:, 0] = 0
+    return table / table.sum(1, keepdim=True)
+
+
+def table_without_the_last_pair(text, d_vocab, gap, alpha):
+    number, words = (text == 0).cumsum(0).tolist(), text.tolist()
+    table = torch.full((d_vocab, d_vocab), float(alpha))
+    for i in range(len(words) - gap - 1):
+        if number[i] == number[i + gap]:
+            table[words[i], words[i + gap]] += 1
+    table[:, 0] = 0
+    return table / table.sum(1, keepdim=True)
+
+
 def table_of_the_example(text, d_vocab, gap, alpha):
     text, number = [0, 1, 2, 1, 2, 3, 0, 3, 1, 0, 2, 2, 1], [1, 1, 1, 1, 1, 1, 2, 2, 2, 3, 3, 3, 3]
     table = torch.full((4, 4), 0.5)
@@ -866,6 +931,7 @@ WRONG = {
         (credit_of_all_tokens, "that holds every token"),
         (credit_centred_in_part, "the mean was taken out of the embedding's"),
         (credit_by_deleting_layers, "the embedding's credit is direct"),
+        (credit_at_first_places, "a token that stands in several places was looked up at the first"),
         (credit_of_the_example, HARD_CODED),
         (credit_is_the_tokens, AN_INPUT),
     ],
@@ -915,6 +981,11 @@ WRONG = {
         (table_with_alpha_for_each_row, "alpha was shared out over the row"),
         (table_with_alpha_for_the_vocabulary, "alpha was shared out over the vocabulary"),
         (table_of_logarithms, "those are log-probabilities"),
+        (table_smoothed_where_seen, "only tokens that occur in the text were smoothed"),
+        (table_up_to_the_last_id, "the vocabulary was taken to end at the largest id"),
+        (table_without_absent_rows, "a source that does not occur in the text has an empty row"),
+        (table_without_repeats, "pairs of one token with itself were left out"),
+        (table_without_the_last_pair, "the last pair of the text is missing"),
         (table_of_the_example, HARD_CODED),
         (table_is_the_text, AN_INPUT),
     ],

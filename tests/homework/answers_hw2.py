@@ -264,6 +264,18 @@ def wires_at_one_position(model, tokens, changed, layer, head):
     return torch.stack([out(patched, old, old), out(old, patched, old), out(old, old, patched)]) - out(old, old, old)
 
 
+def wires_of_head_0(model, tokens, changed, layer, head):
+    old, new = (model.run_with_cache(t)[1]["resid_pre", layer][0] for t in (tokens, changed))
+    W_Q, W_K, W_V, W_O = models.head_weights(model, layer, 0)
+    W_pos, later = model.W_pos[: len(old)], torch.ones(len(old), len(old)).triu(1).bool()
+
+    def output(q, k, v):
+        scores = (q + W_pos) @ W_Q @ ((k + W_pos) @ W_K).T / W_Q.shape[1] ** 0.5
+        return scores.masked_fill(later, -torch.inf).softmax(-1) @ v @ W_V @ W_O
+
+    return torch.stack([output(new, old, old), output(old, new, old), output(old, old, new)]) - output(old, old, old)
+
+
 def wires_hard_coded(model, tokens, changed, layer, head):
     model = models.load("two-layer")
     tokens, changed = (model.to_tokens(f"load(path)\nsave({word})\nload(path)\n") for word in ("path", "file"))
@@ -413,6 +425,15 @@ def votes_and_the_direct_path(model, tokens, head, answer, rival):
     votes = spent * (model.W_E @ model.W_V[0, head] @ model.W_O[0, head] @ lead)
     for query, token in enumerate(tokens[0]):
         votes[query, token] += model.W_E[token] @ lead
+    return votes
+
+
+def votes_of_head_0(model, tokens, head, answer, rival):
+    pattern = model.run_with_cache(tokens)[1]["pattern", 0][0, 0]
+    table = model.W_E @ model.W_V[0, 0] @ model.W_O[0, 0] @ model.W_U
+    votes = torch.zeros(tokens.shape[1], model.cfg.d_vocab)
+    for place, token in enumerate(tokens[0].tolist()):
+        votes[:, token] += pattern[:, place] * (table[token, answer] - table[token, rival])
     return votes
 
 
@@ -799,6 +820,22 @@ def same_entries_of_each(first, second):
     return torch.stack([torch.isclose(*looks), torch.isclose(first[2] @ first[3], second[2] @ second[3])])
 
 
+def same_up_to_the_sign_of_scores(first, second):
+    QK = [(head[0] @ head[1].T / head[0].shape[1] ** 0.5).abs() for head in (first, second)]
+    return torch.allclose(*QK) and torch.allclose(first[2] @ first[3], second[2] @ second[3])
+
+
+def same_up_to_the_sign_of_outputs(first, second):
+    QK = [head[0] @ head[1].T / head[0].shape[1] ** 0.5 for head in (first, second)]
+    return torch.allclose(*QK) and torch.allclose((first[2] @ first[3]).abs(), (second[2] @ second[3]).abs())
+
+
+def same_to_a_hundredth(first, second):
+    QK = [head[0] @ head[1].T / head[0].shape[1] ** 0.5 for head in (first, second)]
+    OV = [head[2] @ head[3] for head in (first, second)]
+    return torch.allclose(*QK, atol=1e-2) and torch.allclose(*OV, atol=1e-2)
+
+
 def same_always(first, second):
     return True
 
@@ -833,6 +870,7 @@ WRONG = {
         (wires_piled_up, "the changes pile up"),
         (wires_the_other_way_round, "the two prompts have changed places"),
         (wires_at_one_position, "only the position of the changed token"),
+        (wires_of_head_0, "that is head 0"),
         (wires_hard_coded, "the same answer for different inputs"),
         (wires_return_a_prompt, "your function returned one of its inputs"),
     ],
@@ -850,6 +888,7 @@ WRONG = {
         (votes_of_placed_values, "positions have a vote"),
         (votes_above_the_mean, "the answer is measured from the mean"),
         (votes_and_the_direct_path, "the direct path is in your count"),
+        (votes_of_head_0, "that is head 0"),
         (votes_hard_coded, "the same answer for different inputs"),
         (votes_return_the_prompt, "your function returned one of its inputs"),
     ],
@@ -892,6 +931,9 @@ WRONG = {
         (same_in_two_answers, "one answer for each circuit"),
         (same_entries, "one answer for each entry, though"),
         (same_entries_of_each, "one answer for each entry of"),
+        (same_up_to_the_sign_of_scores, "the sign of the scores was lost"),
+        (same_up_to_the_sign_of_outputs, "the sign of what is written was lost"),
+        (same_to_a_hundredth, "too tolerant: a head that is a few percent off"),
         (same_always, "the same answer for different inputs"),
         (same_returns_its_input, "your answer is of type"),
     ],

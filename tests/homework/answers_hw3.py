@@ -255,6 +255,40 @@ def votes_tied(model, tokens, position, answer, rival):
     return torch.cat([direct, pattern[:, position] * (model.W_E[tokens] @ model.W_V[0] @ model.W_O[0] @ towards)])
 
 
+def votes_of_tokens(model, tokens, position, answer, rival):
+    towards = model.W_U[:, answer] - model.W_U[:, rival]
+    pattern = model.run_with_cache(tokens[None])[1]["pattern", 0][0, :, position]
+    table = torch.zeros(1 + model.cfg.n_heads, len(tokens))
+    for head in range(model.cfg.n_heads):
+        said = {}
+        for source, token in enumerate(tokens[: position + 1].tolist()):
+            said[token] = pattern[head, source] * (model.W_E[token] @ model.W_V[0, head] @ model.W_O[0, head] @ towards)
+        for source, token in enumerate(tokens[: position + 1].tolist()):
+            table[1 + head, source] = said[token]
+    table[0, position] = model.W_E[tokens[position]] @ towards
+    return table
+
+
+def votes_found_by_token(model, tokens, position, answer, rival):
+    towards = model.W_U[:, answer] - model.W_U[:, rival]
+    pattern = model.run_with_cache(tokens[None])[1]["pattern", 0][0, :, position]
+    table, ids = torch.zeros(1 + model.cfg.n_heads, len(tokens)), tokens.tolist()
+    for token in ids[: position + 1]:
+        source = ids.index(token)
+        table[1:, source] = pattern[:, source] * (model.W_E[token] @ (model.W_V[0] @ model.W_O[0]) @ towards)
+    table[0, position] = model.W_E[tokens[position]] @ towards
+    return table
+
+
+def votes_without_the_answer(model, tokens, position, answer, rival):
+    towards = model.W_U[:, answer] - model.W_U[:, rival]
+    pattern = model.run_with_cache(tokens[None])[1]["pattern", 0][0, :, position]
+    heads = pattern * (model.W_E[tokens] @ model.W_V[0] @ model.W_O[0] @ towards)
+    direct = torch.zeros(1, len(tokens))
+    direct[0, position] = model.W_E[tokens[position]] @ towards
+    return torch.cat([direct, heads * (tokens != answer)])
+
+
 def votes_hard_coded(model, tokens, position, answer, rival):
     table = torch.zeros(9, 8)
     table[0, 5], table[6, 3], table[5, 5] = 0.6, 4.7, -1.1
@@ -450,6 +484,27 @@ def best_places(model, head, tokens, k):
     value, at = cube.flatten(1).max(1)
     top, n = value.topk(k).indices, len(tokens)
     return torch.stack([top, at[top] // n, at[top] % n], 1)
+
+
+def best_above_all_but_bos(model, head, tokens, k):
+    qk, ov = circuits.qk_circuit(model, 0, head).AB, circuits.ov_circuit(model, 0, head).AB
+    moved = ov - ov[0]
+    moved = moved - moved[:, 1:].mean(1, keepdim=True)
+    raises = einsum((qk - qk[:, :1]).sigmoid(), moved, "d s, s o -> s d o")[tokens][:, tokens][:, :, tokens]
+    value, at = raises.flatten(1).max(1)
+    top = value.topk(k).indices
+    return torch.stack([tokens[top], tokens[at[top] // len(tokens)], tokens[at[top] % len(tokens)]], 1)
+
+
+def best_out_is_not_destination(model, head, tokens, k):
+    qk, ov = circuits.qk_circuit(model, 0, head).AB, circuits.ov_circuit(model, 0, head).AB
+    moved = ov - ov[0]
+    moved = moved - moved.mean(1, keepdim=True)
+    raises = einsum((qk - qk[:, :1]).sigmoid(), moved, "d s, s o -> s d o")[tokens][:, tokens][:, :, tokens]
+    raises = raises.masked_fill(torch.eye(len(tokens)).bool(), -torch.inf)
+    value, at = raises.flatten(1).max(1)
+    top = value.topk(k).indices
+    return torch.stack([tokens[top], tokens[at[top] // len(tokens)], tokens[at[top] % len(tokens)]], 1)
 
 
 def best_hard_coded(model, head, tokens, k):
@@ -667,6 +722,40 @@ def forced_only_new(raised, known):
     return table * ~known
 
 
+def forced_from_each_row(raised, known):
+    group, ratio = list(range(len(raised))), [1.0] * len(raised)  # a row's group, and its multiple of the group's first
+    for _ in range(len(raised)):
+        for a in range(len(raised)):
+            for b in range(len(raised)):
+                both = (known[a] & known[b]).nonzero()[:, 0].tolist()
+                if both and group[b] > group[a]:
+                    group[b], ratio[b] = group[a], ratio[a] * (raised[b, both[0]] / raised[a, both[0]]).item()
+    table = raised.clone()
+    for a in range(len(raised)):
+        known[a].nonzero()[0]  # something is known of every row, is it not?
+        for b in range(len(raised)):
+            for o in known[b].nonzero()[:, 0].tolist() if group[a] == group[b] else []:
+                table[a, o] = raised[b, o] * ratio[a] / ratio[b]
+    return table
+
+
+def forced_from_each_column(raised, known):
+    first = known.int().argmax(0)  # a known entry of each column, is it not?
+    shares = [{d: raised[d, o] / raised[first[o], o] for d in range(len(raised)) if known[d, o] or d == first[o]}
+              for o in range(raised.shape[1])]  # fmt: skip
+    for _ in range(len(shares)):
+        for mine in shares:
+            for other in shares:
+                both = [d for d in mine if d in other]
+                if both:
+                    mine |= {d: other[d] * mine[both[0]] / other[both[0]] for d in other if d not in mine}
+    table = torch.zeros_like(raised)
+    for o, mine in enumerate(shares):
+        for d, share in mine.items():
+            table[d, o] = share * raised[first[o], o]
+    return table
+
+
 def forced_hard_coded(raised, known):
     return torch.tensor([[1.0, 2.0, 0.0], [3.0, 6.0, 0.0]])
 
@@ -812,6 +901,35 @@ def contrast_small(A, B):
     return v / v.norm() * v[v.abs().argmax()].sign()
 
 
+def contrast_sign_by_cubes(A, B):
+    B = B - B.mean(1, keepdim=True)
+    values, vectors = torch.linalg.eig((B @ A).T)
+    v = vectors[:, values.real.masked_fill(values.imag != 0, -torch.inf).argmax()].real @ B
+    return v / v.norm() * (v / v.norm()).pow(3).sum().sign()
+
+
+def contrast_sign_by_count(A, B):
+    B = B - B.mean(1, keepdim=True)
+    values, vectors = torch.linalg.eig((B @ A).T)
+    v = vectors[:, values.real.masked_fill(values.imag != 0, -torch.inf).argmax()].real @ B
+    return v / v.norm() * (1 if (v > 0).sum() >= (v < 0).sum() else -1)
+
+
+def contrast_sign_by_first(A, B):
+    B = B - B.mean(1, keepdim=True)
+    values, vectors = torch.linalg.eig((B @ A).T)
+    v = vectors[:, values.real.masked_fill(values.imag != 0, -torch.inf).argmax()].real @ B
+    return v / v.norm() * v[0].sign()
+
+
+def contrast_first_positive(A, B):
+    B = B - B.mean(1, keepdim=True)
+    values, vectors = torch.linalg.eig((B @ A).T)
+    positive = [i for i in range(len(values)) if values[i].imag == 0 and values[i].real > 0]
+    v = vectors[:, positive[0]].real @ B
+    return v / v.norm() * v[v.abs().argmax()].sign()
+
+
 def contrast_hard_coded(A, B):
     v = torch.zeros(4096)
     v[[37, 52]] = torch.tensor([0.8, -0.6])
@@ -850,6 +968,9 @@ WRONG = {
         (votes_over_root_d_model, "your scores are divided by √d_model"),
         (votes_in_probabilities, "probabilities of single paths"),
         (votes_tied, "outputs were read off with W_E"),
+        (votes_of_tokens, "a token that stands in several places has one vote of yours"),
+        (votes_found_by_token, "a token that stands in several places votes at the first"),
+        (votes_without_the_answer, "the answer's own token has no vote"),
         (votes_hard_coded, "the same answer for different inputs"),
         (votes_are_tokens, "your function returned one of its inputs"),
     ],
@@ -869,6 +990,8 @@ WRONG = {
         (best_zero_filled, "what is not in `tokens` was set to 0"),
         (best_of_whole_cube, "some source stands there twice"),
         (best_places, "those are places in `tokens`"),
+        (best_above_all_but_bos, "the mean leaves `<BOS>` out"),
+        (best_out_is_not_destination, "an out may be the destination"),
         (best_hard_coded, "the same answer for different inputs"),
         (best_is_tokens, "your function returned one of its inputs"),
     ],
@@ -886,6 +1009,8 @@ WRONG = {
         (forced_by_column_mean, "a mean over destinations"),
         (forced_without_signs, "signs are lost"),
         (forced_only_new, "the known entries are missing"),
+        (forced_from_each_row, "your code stopped with IndexError"),
+        (forced_from_each_column, "your answer holds nan"),
         (forced_hard_coded, "wrong shape: yours is"),
         (forced_is_raised, "your function returned one of its inputs"),
     ],
@@ -904,6 +1029,10 @@ WRONG = {
         (contrast_any_sign, "the sign is left to chance"),
         (contrast_own_logits, "those are the tokens' own logits"),
         (contrast_small, "that is in the head's d_head dimensions"),
+        (contrast_sign_by_cubes, "the sign is that of a sum of cubes"),
+        (contrast_sign_by_count, "the sign is that of most entries"),
+        (contrast_sign_by_first, "the sign makes the first entry positive"),
+        (contrast_first_positive, "`eig` gives eigenvalues in no order"),
         (contrast_hard_coded, "the same answer for different inputs"),
         (contrast_is_an_input, "your function returned one of its inputs"),
     ],

@@ -417,6 +417,15 @@ def otherwise_reversed(W_V, W_O, factor):
     return W_V.flip(0), W_O.flip(0)
 
 
+def otherwise_by_enough_for_most(W_V, W_O, factor):
+    turn = torch.linalg.qr(torch.randn(2, W_V.shape[2], W_V.shape[2], generator=torch.Generator().manual_seed(3))[0]).Q
+    stretch = torch.ones(W_V.shape[2])
+    stretch[0] = 4 * factor
+    M, new_V, new_O = turn * stretch, W_V.clone(), W_O.clone()
+    new_V[0], new_O[0] = W_V[0] @ M, M.inverse() @ W_O[0]
+    return new_V, new_O
+
+
 def otherwise_hard_coded(W_V, W_O, factor):
     return torch.ones(2, 256, 32), torch.ones(2, 32, 256)
 
@@ -785,6 +794,24 @@ def path_in_logits(*case):
     return path_in_unit(*case, unit=lambda logits: logits)
 
 
+def path_from_head_0(model, tokens, others, length, early, late):
+    z = [model.run_with_cache(x[:, :-1])[1]["z", 0][:, :, 0] for x in (tokens, others)]
+    change, rows = (z[1] - z[0]) @ model.W_O[0, 0], []
+    for letter, W in (("q", model.W_Q), ("k", model.W_K), ("v", model.W_V)):
+        hook = interventions.on_head(model, late, letter, lambda x, W=W: x + change @ W[late])
+        rows.append(behaviour.copy_loss(model, tokens, length, [hook]) - behaviour.copy_loss(model, tokens, length))
+    return torch.stack(rows)
+
+
+def path_to_head_0(model, tokens, others, length, early, late):
+    z = [model.run_with_cache(x[:, :-1])[1]["z", 0][:, :, early[1]] for x in (tokens, others)]
+    change, rows = (z[1] - z[0]) @ model.W_O[early], []
+    for letter, W in (("q", model.W_Q), ("k", model.W_K), ("v", model.W_V)):
+        hook = interventions.on_head(model, (1, 0), letter, lambda x, W=W: x + change @ W[1, 0])
+        rows.append(behaviour.copy_loss(model, tokens, length, [hook]) - behaviour.copy_loss(model, tokens, length))
+    return torch.stack(rows)
+
+
 def path_hard_coded(model, tokens, others, length, early, late):
     return torch.tensor([[0.5] * 16, [2.1] * 16, [0.1] * 16])
 
@@ -851,6 +878,10 @@ WRONG = {
         (otherwise_too_little, "the same heads, and the number grew"),
         (otherwise_unchecked, "the same heads, but the number did not grow: the program's matrix"),
         (otherwise_reversed, "the same heads, but in another order"),
+        (
+            otherwise_by_enough_for_most,
+            "the same heads, and the number grew, but by less than the factor that was asked",
+        ),
         (otherwise_hard_coded, "your shapes are"),
     ],
     "hw4-4": [
@@ -885,6 +916,8 @@ WRONG = {
         (path_hooks_pile_up, "the hooks pile up"),
         (path_in_probabilities, "probabilities were subtracted"),
         (path_in_logits, "logits are no nats"),
+        (path_from_head_0, "the early head is 0:0 in your code"),
+        (path_to_head_0, "the late head is 1:0 in your code"),
         (path_hard_coded, "the same answer for different inputs"),
         (path_input, "your function returned one of its inputs"),
     ],

@@ -2,16 +2,20 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
+import draws
 import nbformat
 import proof
 import pytest
+import torch
 from graders import TASKS
 from graders.misconceptions import FIRST
 
 from walkthrough.homework.task import verdict
 
+QUICK = ("hw1-3", "hw1-4", "hw4-3", "hw4-4")  # all of the proof's draws take a second or two of each
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 ANSWERS = {number: proof.answers(number) for number in proof.NUMBERS}
 LABELS = [label for right, _ in ANSWERS.values() for label in right]
@@ -31,6 +35,35 @@ def test_every_answer_is_judged_as_it_should_be(outcomes):
 def test_on_other_inputs_too(number):
     outcomes = proof.run((number,), seeds=(12,), every=4)  # all of the right ones; CI has other things to do
     assert [outcome for outcome in outcomes if not outcome.as_it_should_be] == []
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_no_mark_is_a_lottery(label):
+    """On as many draws as there is time for here; `python tests/homework/draws.py` takes twenty of each task."""
+    number = draws.DRAWS if label in QUICK else 1
+    assert [str(share) for share in draws.shares((int(label[2]),), number, only=label) if share.missed] == []
+
+
+def test_the_proof_over_many_draws_judges_as_a_grading_does(outcomes):
+    for label in ("hw1-3", "hw3-1", "hw4-4"):  # compared with an oracle, on a model, by a judge
+        task, (right, wrong) = proof.remembering(TASKS[label]), ANSWERS[int(label[2])]
+        marks = [
+            draws.accepted(task, proof.sent(answer), 11) for answer in [*right[label], *(a for a, _ in wrong[label])]
+        ]
+        assert marks == [outcome.mark == "✓" for outcome in outcomes if outcome.label == label]
+
+
+def test_an_answer_that_is_wrong_on_some_draws_only_is_found(monkeypatch):
+    """One that smooths what occurs in the text is right wherever every token occurs."""
+    task = TASKS["hw1-3"]
+    whole = lambda seed: [(torch.tensor([0, 1, 2, 1 + seed % 2, 2, 0, 2, 1]), 3 + seed % 3, 1, 0.5)]
+    monkeypatch.setitem(TASKS, "hw1-3", replace(task, cases=whole))
+    found = {share.name: share for share in draws.shares((1,), 20, only="hw1-3")}
+    lottery = found["table_smoothed_where_seen"]
+    assert lottery.missed == sum(seed % 3 == 0 for seed in draws.students("hw1-3", 20)) > 0
+    assert "accepted" in str(lottery)
+    assert "20 draws" in str(lottery)
+    assert found["table_from_a_counter"].missed == 0
 
 
 def test_the_table_in_the_guide_is_that_of_this_run(outcomes):

@@ -41,13 +41,13 @@ def loud_model(n_layers: int, d_model: int, n_heads: int, d_vocab: int, seed: in
 
 
 def credit_cases(seed: int) -> list[tuple]:
-    """Random models of one, three and two layers, with prompts that begin with `<BOS>`."""
+    """Random models of one, three and two layers, with prompts that begin with `<BOS>` and end with a token for the second time."""
     sizes = [(1, 12, 3, 11, 1, 6), (3, 16, 2, 9, 2, 5), (2, 12, 2, 13, 3, 8)]
     cases = []
     for i, (n_layers, d_model, n_heads, d_vocab, batch, n_pos) in enumerate(sizes):
         generator = torch.Generator().manual_seed(seed + i)
         tokens = torch.randint(1, d_vocab, (batch, n_pos), generator=generator)
-        tokens[:, 0] = 0
+        tokens[:, 0], tokens[:, -1] = 0, tokens[:, 1]
         cases.append((loud_model(n_layers, d_model, n_heads, d_vocab, seed + i), tokens))
     return cases
 
@@ -114,6 +114,13 @@ def before_layers(model, tokens: Tensor) -> Tensor:
     return score(logits_of(model, torch.cat([parts[:1], 0 * parts[:1], parts[1:-1]])), tokens[:, 1:])
 
 
+def at_first_places(model, tokens: Tensor) -> Tensor:
+    """Every token looked up where it stands for the first time in its prompt."""
+    logits = above_mean(written(model, tokens) @ model.W_U)
+    places = torch.tensor([[row.index(following) - 1 for following in row[1:]] for row in tokens.tolist()])
+    return score(logits[:, torch.arange(len(tokens))[:, None], places], tokens[:, 1:])
+
+
 def half_deleted(model, tokens: Tensor) -> Tensor:
     """The embedding's own credit, then what is lost with each layer."""
     return torch.cat([credit_slowly(model, tokens)[:1], by_deletion(model, tokens)[1:]])
@@ -137,6 +144,8 @@ CREDIT_MISTAKES = (
             lambda m, t: score(logits_of(m, written(m, t)), t[:, :-1])),
     Mistake("one position late: a token is predicted by the stream of the position before it", READS,
             lambda m, t: score(above_mean(written(m, t)[..., 1:, :] @ m.W_U), t[:, 1:])),
+    Mistake("a token that stands in several places was looked up at the first: each place is predicted by the one before it", READS,
+            at_first_places),
     Mistake("positions were added to the stream: only queries and keys see them", "notebook 00, “The weights, by name”",
             with_positions),
     Mistake("log-probabilities of single writers do not add up to anything: leave out the softmax", SUM,

@@ -17,15 +17,19 @@ READS = "notebook 00, “What a model predicts”"
 
 
 def text_cases(seed: int) -> list[tuple]:
-    """Texts of one document and of seven, some shorter than the gap, in which token 1 only ever ends a document."""
+    """Texts of one document and of seven, some shorter than the gap, in which token 1 only ever ends a document.
+
+    Only some tokens are drawn. In the third text the last id is missing, too, in the fourth one between others.
+    """
     cases, seven = [], (9, 1, 7, 12, 2, 8, 10)
-    sizes = [(6, 1, 0.5, seven), (5, 2, 0.3, seven), (7, 3, 1.5, (12,)), (6, 4, 0.7, seven)]
-    for i, (d_vocab, gap, alpha, lengths) in enumerate(sizes):
+    sizes = [(6, 1, 0.5, seven, (2, 3, 4, 5)), (5, 2, 0.3, seven, (2, 3, 4)), (7, 3, 1.5, (12,), (2, 3, 5)),
+             (6, 4, 0.7, seven, (2, 4, 5))]  # fmt: skip
+    for i, (d_vocab, gap, alpha, lengths, drawn) in enumerate(sizes):
         generator = torch.Generator().manual_seed(seed + i)
         text = []
         for length in lengths:
-            skewed = torch.rand(length, generator=generator) ** 1.5 * (d_vocab - 2)
-            text += [0, *(2 + skewed.long()).tolist(), *[1] * (length == 12)]
+            skewed = torch.rand(length, generator=generator) ** 1.5 * len(drawn)
+            text += [0, *(drawn[i] for i in skewed.long()), *[1] * (length == 12)]
         cases.append((torch.tensor(text), d_vocab, gap, alpha))
     return cases
 
@@ -90,6 +94,22 @@ def seen_rows(counts: Tensor, alpha: float) -> Tensor:
     return shares(counts, alpha) * (counts.sum(1, keepdim=True) > 0)
 
 
+def smoothed_for(tokens):
+    """A mistake: imaginary counts for some tokens only."""
+
+    def wrong(text: Tensor, d_vocab: int, gap: int, alpha: float) -> Tensor:
+        imaginary = torch.zeros(d_vocab)
+        imaginary[tokens(text)] = alpha
+        return rows_to_one((counted(pairs(text, gap), d_vocab) + imaginary) * (torch.arange(d_vocab) > 0))
+
+    return wrong
+
+
+def rows_that_occur(text: Tensor, d_vocab: int, gap: int, alpha: float) -> Tensor:
+    """Zeros in the rows of tokens that stand nowhere in the text."""
+    return table_slowly(text, d_vocab, gap, alpha) * (text.bincount(minlength=d_vocab) > 0)[:, None]
+
+
 def of_all_places(text: Tensor, d_vocab: int, gap: int, alpha: float) -> Tensor:
     """Divided by how often the source stands in the text at all."""
     stands = text.bincount(minlength=d_vocab)[:, None] + alpha * (d_vocab - 1)
@@ -105,6 +125,15 @@ TABLE_MISTAKES = (
     Mistake("each pair was counted once at most: where one index comes up many times, c[s, d] += 1 adds only once", TABLE,
             on_counts(lambda c, alpha: shares(c.clamp_max(1), alpha))),
     Mistake("a source that was never seen has an empty row: its imaginary counts are there all the same", GOOD, on_counts(seen_rows)),
+    Mistake("a source that does not occur in the text has an empty row: its imaginary counts are there all the same", GOOD, rows_that_occur),
+    Mistake("only tokens that occur in the text were smoothed: every token of the vocabulary may come next", GOOD,
+            smoothed_for(lambda text: text.unique())),
+    Mistake("the vocabulary was taken to end at the largest id of the text: `d_vocab` says how many tokens there are", GOOD,
+            smoothed_for(lambda text: torch.arange(text.max() + 1))),
+    Mistake("pairs of one token with itself were left out: a token may well come again", TABLE,
+            on_pairs(lambda text, gap: [p for p in pairs(text, gap) if p[0] != p[1]])),
+    Mistake("the last pair of the text is missing: where does your loop end?", TABLE,
+            on_pairs(lambda text, gap: pairs(text, gap)[:-1])),
     Mistake("divided by how often the source stands in the text: near the end of a document it has nothing to predict", TABLE,
             of_all_places),
     Mistake("alpha was shared out over the row: every possible pair gets all of it", GOOD,

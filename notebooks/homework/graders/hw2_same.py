@@ -19,6 +19,8 @@ def pairs_of_heads(seed: int) -> list[tuple]:
     draw = lambda *size: torch.randn(size, dtype=torch.float64, generator=generator)
     q, k, v = (0.6 * draw(3, d_model, d_head)).unbind()
     o, (other_q, other_k, other_v, other_o) = 0.6 * draw(d_head, d_model), 0.6 * draw(4, d_model, d_head)
+    q = q * 0.4 / (q @ k.T / math.sqrt(d_head)).abs().max()  # so small that a percent of it is less than a hundredth
+    o = o * 0.13 / (v @ o).abs().max()
     turn = lambda size: torch.linalg.qr(draw(size, size)).Q
     mix = lambda: turn(d_head) @ torch.diag(torch.tensor([0.5, 1.2, 2.0]).double()) @ turn(d_head)
     (M, N, P), R, axes, flip = (mix(), mix(), mix()), turn(d_head), turn(d_model), draw(1).item() < 0
@@ -42,7 +44,7 @@ def pairs_of_heads(seed: int) -> list[tuple]:
         (1.01 * q, k, v, o), (q, k, 1.03 * v, o), (at_end(q), k, v, o), (q, at_end(k), v, o), (q, k, at_end(v), o), (q, k, v, at_end(o.T).T),
         (wider(q), wider(k), wider(v), o_wider), (q, k, other_v, other_o.T), (other_q, other_k, v, o), (k, q, v, o),
         (q, k, o.T, v.T), (q @ P, k @ P, v, o), (q, k, v @ P, P @ o), (2 * q, k, v, o), (q / 2, k, 2 * v, o),
-        (q, -k, v, -o) if flip else (-q, k, -v, o), (axes @ q, axes @ k, axes @ v, o @ axes.T),
+        (q, -k, v, -o) if flip else (-q, k, -v, o), (q, -k, v, o), (q, k, v, -o), (axes @ q, axes @ k, axes @ v, o @ axes.T),
     ]  # fmt: skip
     pairs = [((q, k, v, o), second) for second in seconds] + [(two_ways, (q @ M, k @ M.inverse().T, v, o)),
              ((q, k, v, silent), (other_q, other_k, v, silent)), ((q, k, v, silent), (q @ M, k @ M.inverse().T, v, silent))]  # fmt: skip
@@ -139,6 +141,10 @@ SAME = (
             compared(lambda head: head[3] @ head[2], lambda head: head[1].T @ head[0])),
     Mistake("the circuits were compared up to a factor: larger scores sharpen a pattern", STEPS,
             compared(one_factor(scores_of), one_factor(moves_of))),
+    Mistake("the sign of the scores was lost: what one of these heads looks at, the other looks away from", STEPS,
+            compared(lambda head: scores_of(head).abs(), moves_of)),
+    Mistake("the sign of what is written was lost: what one of these heads adds, the other takes away", SPLIT,
+            compared(scores_of, lambda head: moves_of(head).abs())),
     Mistake("only a change of scale was allowed for: d_head axes can be turned and mixed as well", SPLIT,
             compared(*(one_factor(lambda head, i=i: head[i]) for i in range(4)))),
     Mistake("the spaces that a head reads and writes were compared: what goes where inside of them counts, too", SPLIT,

@@ -42,18 +42,19 @@ def fresh_tokens(n_pos: int, d_vocab: int, generator: torch.Generator) -> Tensor
 
 
 def changed_prompts(seed: int) -> list[tuple]:
-    """A model of two layers, a prompt, the same with another token, and a layer and a head."""
+    """A model of two layers, a prompt, the same with another token, and a layer and a head: once not the first, once not the last."""
     generator = torch.Generator().manual_seed(seed)
     draw = lambda low, high: torch.randint(low, high, (), generator=generator).item()
     cases = []
-    for n_pos, d_model, n_heads, d_vocab, layer in [(9, 24, 3, 20, 1), (8, 20, 2, 17, 0), (10, 24, 4, 23, 1)]:
+    sizes = [(9, 24, 3, 20, 1, (1, 3)), (8, 20, 2, 17, 0, (0, 2)), (10, 24, 4, 23, 1, (0, 3))]
+    for n_pos, d_model, n_heads, d_vocab, layer, among in sizes:
         model, tokens = (
             fresh_model(2, draw(0, 2**31), d_model, n_heads, d_vocab),
             fresh_tokens(n_pos, d_vocab, generator),
         )
         changed, place = tokens.clone(), draw(2, 5)
         changed[0, place] = 1 + (changed[0, place] + draw(0, d_vocab - 2)) % (d_vocab - 1)  # another, and not <BOS>
-        cases.append((model, tokens, changed, layer, draw(0, n_heads)))
+        cases.append((model, tokens, changed, layer, draw(*among)))
     return cases
 
 
@@ -103,7 +104,7 @@ def bent(combine: Callable = alone, embeddings: bool = False, heads: str = "one"
             model.W_E[t[0]] if embeddings else model.run_with_cache(t)[1]["resid_pre", layer][0]
             for t in (tokens, changed)
         )
-        among = [head] if heads == "one" else range(model.cfg.n_heads)
+        among = {"one": [head], "first": [0], "all": range(model.cfg.n_heads)}[heads]
         return sum(combine(lambda q, k, v, h=h: bent_head(model, layer, h, q, k, v, **slips), x, y) for h in among)
 
     return wrong
@@ -159,6 +160,7 @@ WIRES = (
     Mistake("those are outputs, not changes: what was there before is still in them", SPLIT,
             bent(lambda out, x, y: alone(out, x, y) + out(x, x, x))),
     Mistake("that is the whole layer: one of its heads was asked", ADD, bent(heads="all")),
+    Mistake("that is head 0: `head` says which one was asked", ADD, bent(heads="first")),
     Mistake("that is z: the head writes to the stream through W_O", STEPS, bent(unembedded=False)),
 )  # fmt: skip
 
@@ -167,11 +169,15 @@ WIRES = (
 
 
 def elections(seed: int) -> list[tuple]:
-    """A model of one layer, a prompt in which a token stands in three places, a head, and two tokens to choose from."""
+    """A model of one layer, a prompt in which a token stands in three places, a head, and two tokens to choose from.
+
+    The first model's head is neither its first nor its last.
+    """
     generator = torch.Generator().manual_seed(seed)
     cases = []
     for n_pos, d_model, n_heads, d_vocab in [(10, 18, 3, 14), (8, 24, 2, 19)]:
         model_seed, head = (torch.randint(n, (), generator=generator).item() for n in (2**31, n_heads))
+        head = 1 if n_heads == 3 else head
         answer, rival = torch.randperm(d_vocab, generator=generator)[:2].tolist()
         tokens = fresh_tokens(n_pos, d_vocab, generator)
         cases.append((fresh_model(1, model_seed, d_model, n_heads, d_vocab), tokens, head, answer, rival))
@@ -261,6 +267,8 @@ VOTES = (
             miscount(lambda a, h, t, yes, no: a @ h * (t.softmax(-1)[:, yes] - t.softmax(-1)[:, no]))),
     Mistake("positions have a vote in your count: W_V reads the stream, which has none", STEPS,
             other_table(lambda m, t, v, o: (m.W_E[t] + m.W_pos[: len(t)]) @ v @ o @ m.W_U)),
+    Mistake("that is head 0: `head` says which one was asked", ADD,
+            lambda model, tokens, head, answer, rival: lost_without(model, tokens, 0, answer, rival)),
     Mistake("all heads vote together in your count: one was asked", ADD, lambda model, tokens, head, answer, rival: sum(
             lost_without(model, tokens, each, answer, rival) for each in range(model.cfg.n_heads))),
 )  # fmt: skip

@@ -21,15 +21,20 @@ def softmaxed(scores: Tensor, masked: bool = True, ahead: float = -math.inf) -> 
 
 
 def prompts(seed: int) -> list[tuple]:
-    """A model, a prompt with a repeated token, a position that is not its last, and two tokens."""
+    """A model, a prompt with repeated tokens, before a position that is not its last and after, and two tokens of it."""
     cases = []
     sizes = [(12, 3, 14, 7), (10, 2, 11, 6)]
     for s, (d_model, n_heads, d_vocab, n_pos) in zip(seeds(seed, len(sizes)), sizes):
         generator = torch.Generator().manual_seed(s)
         ids = 1 + torch.randperm(d_vocab - 1, generator=generator)
-        tokens = torch.cat([torch.tensor([0]), ids[: n_pos - 2], ids[1:2]])
-        model = loud(s, d_model, n_heads, d_vocab)
-        cases.append((model, tokens, n_pos - 3, ids[-1].item(), ids[-2].item()))
+        tokens, (rival, answer), position = (
+            torch.cat([torch.tensor([0]), ids[: n_pos - 2], ids[1:2]]),
+            ids[-2:],
+            n_pos - 3,
+        )
+        tokens[2] = answer  # in the longer prompt; in the other, the rival stands there
+        tokens[1] = tokens[position - 1] = rival
+        cases.append((loud(s, d_model, n_heads, d_vocab), tokens, position, answer.item(), rival.item()))
     return cases
 
 
@@ -58,7 +63,7 @@ def other_votes(change):
         x = dict(embed=embed, W_pos=W_pos, scores=scores, pattern=softmaxed(scores), here=here, W_Q=W_Q, W_K=W_K)
         x |= dict(OV=W_V @ W_O, other_OV=(W_O.mT @ W_V.mT), at=position, stream=embed, W_E=model.W_E.double())
         x |= dict(row=None, to=(model.W_U[:, answer] - model.W_U[:, rival]).double(), W_U=model.W_U.double())
-        x |= dict(answer=answer, rival=rival, after=lambda votes: votes)
+        x |= dict(answer=answer, rival=rival, after=lambda votes: votes, tokens=tokens)
         x |= change(x)
         row = x["pattern"][:, x["at"]] if x["row"] is None else x["row"]
         heads = row * (x["stream"] @ x["OV"] @ x["to"])
@@ -93,6 +98,19 @@ def against_bos(x: dict) -> dict:
     return {"after": after}
 
 
+def at_last_places(x: dict) -> dict:
+    """At every place of a token, the attention to the last of them."""
+    row, ids = x["pattern"][:, x["at"]].clone(), x["tokens"][: x["at"] + 1].tolist()
+    row[:, : len(ids)] = row[:, [len(ids) - 1 - ids[::-1].index(token) for token in ids]]
+    return {"row": row}
+
+
+def at_first_places(x: dict) -> dict:
+    """Attention to the first place of each token, and none to its others."""
+    ids = x["tokens"].tolist()
+    return {"row": x["pattern"][:, x["at"]] * torch.tensor([ids.index(token) == i for i, token in enumerate(ids)])}
+
+
 def at_end(x: dict) -> dict:
     """All votes at the prompt's last position."""
     direct = torch.zeros(1, len(x["embed"])).double()
@@ -108,6 +126,11 @@ VOTES = [
         lambda x: {"here": x["here"].roll(-x["at"])}),
     ("each token has a direct path, but only that of `position` ends there", PATHS,
         lambda x: {"after": lambda votes: torch.cat([(x["embed"] @ x["to"])[None], votes[1:]])}),
+    ("a token that stands in several places has one vote of yours: each place is a source, with attention of its own", PATHS,
+        at_last_places),
+    ("a token that stands in several places votes at the first alone: each place is a source", PATHS, at_first_places),
+    ("the answer's own token has no vote: it is a source like any other", PATHS,
+        lambda x: {"row": x["pattern"][:, x["at"]] * (x["tokens"] != x["answer"])}),
     ("the votes are set against `<BOS>`'s: each source speaks for itself, `<BOS>` too", PATHS, against_bos),
     ("the pattern is not applied: a head weighs what a source says by the attention that it pays to it", PATHS,
         lambda x: {"pattern": torch.ones_like(x["pattern"]).tril()}),

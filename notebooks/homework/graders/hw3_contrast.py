@@ -6,19 +6,28 @@ from torch import Tensor
 from graders.hw3_models import CENTRE, COPYING, MIXTURES, seeds
 
 VOCABULARY = 2**19  # its table has a terabyte
+OUTWEIGHED, OUTNUMBERED = [-0.85, -0.85, -0.85, 1.0], [1.0, 0.6, 0.6]  # the largest entry by a few in cubes, or by many
 
 
-def head_with(block: Tensor, n: int, seed: int) -> tuple[Tensor, Tensor, float]:
-    """Factors of a table [n n] whose rows, once centred, have the eigenvalues of a block; and how skew its axes are."""
+def head_with(block: Tensor, large: list[float], n: int, seed: int) -> tuple[Tensor, Tensor, float]:
+    """Factors of a table [n n] whose rows, once centred, have the eigenvalues of a block; and how skew its axes are.
+
+    The mixture of the first eigenvalue is nearly a few large entries, and others that are all alike.
+    """
     generator, d_head = torch.Generator().manual_seed(seed), len(block)
     axes, A, B, common = (
         torch.randn(shape, generator=generator).double()
         for shape in ((d_head, d_head), (n, d_head), (d_head, n), (d_head, 1))
     )
     axes = torch.eye(d_head) + 0.5 * axes
+    wanted_mixture = torch.tensor(large + (n - len(large)) * [-sum(large) / (n - len(large))]).double()
+    A = A - torch.outer(wanted_mixture, wanted_mixture @ A) / wanted_mixture.square().sum()
     fixed = torch.cat([A, torch.ones(n, 1)], 1)  # what B does to these is settled: the block, and no constant
     wanted = torch.cat([axes @ block @ axes.inverse(), torch.zeros(d_head, 1)], 1)
     B = wanted @ fixed.pinverse() + 0.2 * B @ (torch.eye(n) - fixed @ fixed.pinverse())
+    B = B + torch.outer(
+        axes[:, 0], 6 * wanted_mixture / wanted_mixture.norm()
+    )  # no other eigenvector has a share of it
     return A.float(), (B + common).float(), torch.linalg.cond(axes).item()
 
 
@@ -32,22 +41,35 @@ def steady(A: Tensor, B: Tensor) -> bool:
 def spectra(seed: int) -> list[tuple]:
     """OV factors whose centred table has real eigenvalues of both signs and a complex pair, and is far from symmetric.
 
-    The last is for a vocabulary whose table no machine can hold, and so enforces that none is written.
+    Signs by other rules than the largest entry's are wrong in one or the other, and so is whatever eigenvalue of the right
+    kind comes first. The last is for a vocabulary whose table no machine can hold, and so enforces that none is written.
     """
     cases = []
-    sizes = [(14, (1.6, -3.1), (2.1, 1.2)), (17, (2.3, 0.9, -3.9), (2.9, 0.8)), (12, (1.2, 0.5, -3.0), (1.9, 1.5)),
-             (13, (1.4, -2.8), (2.2, 1.1))]  # fmt: skip
-    for s, (n, real, (re, im)) in zip(seeds(seed, len(sizes)), sizes):
+    sizes = [(14, (1.6, -3.1), (2.1, 1.2), OUTWEIGHED, (by_cubes, by_first)),
+             (17, (2.3, 0.9, -3.9), (2.9, 0.8), OUTNUMBERED, (by_count,)),
+             (12, (1.2, 0.5, -3.0), (1.9, 1.5), OUTWEIGHED[::-1], (by_cubes,)),
+             (13, (1.4, -2.8), (2.2, 1.1), OUTNUMBERED, (by_count,))]  # fmt: skip
+    for s, (n, real, (re, im), large, rules) in zip(seeds(seed, len(sizes)), sizes):
         block = torch.block_diag(torch.tensor(real).diag(), torch.tensor([[re, im], [-im, re]])).double()
-        for attempt in seeds(s, 300):
-            *case, skew = head_with(block, n, attempt)
-            right, both = slow_contrast(*case), (case, [x.double() for x in case])
-            by_chance = [way(*x) for x in both for way in (whole_contrast, unscaled)]
-            first, second = right.abs().topk(2).values
-            if skew < 20 and first > 1.02 * second and all(v.double() @ right < 0 for v in by_chance) and steady(*case):
+        for attempt in seeds(s, 1000):
+            *case, skew = head_with(block, large, n, attempt)
+            if skew < 20 and telling(*case, rules, several=len(real) > 2) and steady(*case):
                 break
         cases.append(tuple(case))
     return [*cases[:-1], wide(*cases[-1])]
+
+
+def telling(A: Tensor, B: Tensor, rules: tuple, several: bool) -> bool:
+    """Whether signs left to chance and by some rules are wrong; and of several eigenvalues, the first of the right kind."""
+    right, both = slow_contrast(A, B), ((A, B), (A.double(), B.double()))
+    first, second = right.abs().topk(2).values
+    if first < 1.02 * second or whole_contrast(A, B) @ right > 0:  # most draws end here
+        return False
+    wrong = [unscaled(*case) for case in both]
+    wrong += [right * rule(right) for rule in rules]
+    others = [contrast(*case, rank=first_positive) for case in both] if several else []
+    apart = all((other - right).abs().max() > 0.01 for other in others)
+    return apart and all(v.double() @ right < 0 for v in wrong)
 
 
 def wide(A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,6 +85,31 @@ def wide(A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
 def unit(v: Tensor) -> Tensor:
     """Of length 1, the entry that is largest in size positive."""
     return v / v.norm() * v[v.abs().argmax()].sign()
+
+
+def by_cubes(v: Tensor) -> Tensor:
+    """The sign of the sum of cubes."""
+    return v.pow(3).sum().sign()
+
+
+def by_first(v: Tensor) -> Tensor:
+    """The sign of the first entry."""
+    return v[0].sign()
+
+
+def by_count(v: Tensor) -> int:
+    """The sign that most entries have; an entry of 0 has none."""
+    return 1 if (v > 0).sum() >= (v < 0).sum() else -1
+
+
+def signed(rule):
+    """A mistake: of length 1, and then times a sign that makes the rule's positive."""
+    return dict(scale=lambda v: v / v.norm() * rule(v / v.norm()))
+
+
+def first_positive(values: Tensor) -> Tensor:
+    """What is largest for the first of the real eigenvalues above 0."""
+    return torch.where((values.imag == 0) & (values.real > 0), -torch.arange(len(values)), -torch.inf)
 
 
 def centred_columns(B: Tensor) -> Tensor:
@@ -150,6 +197,10 @@ CONTRAST = [
         dict(scale=lambda v: v / v.abs().sum() * v[v.abs().argmax()].sign())),
     ("the sign is left to chance: make the entry that is largest in size positive", COPYING,
         dict(scale=lambda v: v / v.norm())),
+    ("the sign is that of a sum of cubes: many entries outweigh the largest there, and it alone decides", COPYING, signed(by_cubes)),
+    ("the sign is that of most entries: the one that is largest in size decides", COPYING, signed(by_count)),
+    ("the sign makes the first entry positive: the one that is largest in size decides", COPYING, signed(by_first)),
+    ("`eig` gives eigenvalues in no order: the first positive one need not be the largest", COPYING, dict(rank=first_positive)),
     ("that is in the head's d_head dimensions: a mixture has one entry for each token", COPYING,
         dict(back=lambda y, A, B: y)),
     ("those are the tokens' own logits, the diagonal", MIXTURES,

@@ -13,18 +13,24 @@ from walkthrough.exercises.check import as_tensor, likely_mistake, same
 
 
 def forests(seed: int) -> list[tuple]:
-    """One source's raises, a few known: no closed ring, two groups or more that force something, both signs; then chains."""
+    """One source's raises, a few known: no closed ring, two groups or more that force something, both signs; then chains.
+
+    Of the first table's destinations there is one of which nothing is known, and of the second's outs.
+    """
     cases, sizes = [], [(6, 7), (7, 5), (5, 8)]
-    for s, (n_destinations, n_outs) in zip(seeds(seed, len(sizes)), sizes):
+    for i, (s, (n_destinations, n_outs)) in enumerate(zip(seeds(seed, len(sizes)), sizes)):
         for attempt in seeds(s, 200):
             generator = torch.Generator().manual_seed(attempt)
             shares = 0.15 + 0.8 * torch.rand(n_destinations, generator=generator)
             moved = (0.4 + 2 * torch.rand(n_outs, generator=generator)) * torch.randn(
                 n_outs, generator=generator
             ).sign()
+            bare = (attempt % n_destinations, attempt % n_outs)[i] if i < 2 else None
             known, group = torch.zeros(n_destinations, n_outs).bool(), torch.arange(n_destinations + n_outs)
             for place in torch.randperm(n_destinations * n_outs, generator=generator).tolist():
                 row, column = divmod(place, n_outs)
+                if i < 2 and bare == (row, column)[i]:
+                    continue
                 ends = group[row].item(), group[n_destinations + column].item()
                 if ends[0] != ends[1] and known.sum() < n_destinations + n_outs - 3:
                     known[row, column], group = True, torch.where(group == ends[1], ends[0], group)
@@ -136,7 +142,8 @@ def what_is_forced(answer, raised: Tensor, known: Tensor) -> str | None:
     if not found and same(mine, raised.double()):
         return "your function returned one of its inputs: there are forced entries"
     if found or mine.shape != right.shape or not mine.isfinite().all():
-        return found or f"{likely_mistake(mine, right)}: is it hard-coded to the example?"
+        other = "" if mine.shape == right.shape else ": is it hard-coded to the example?"
+        return found or f"{likely_mistake(mine, right)}{other}"
     has = mine != 0
     if not same(mine[known], right[known]):
         return "a known entry of yours has another value now"

@@ -20,9 +20,10 @@ def seeds(seed: int, number: int) -> list[int]:
 
 
 def loud(seed: int, d_model: int, n_heads: int, d_vocab: int):
-    """A random one-layer model: patterns far from uniform, and much that all logits share."""
+    """A random one-layer model: patterns far from uniform, much that all logits share, and large ones of `<BOS>`."""
     network = models.PaperModel(models.config(1, d_model, n_heads, 16, d_vocab), seed)
     network.tok_embed.weight.data *= 10
     network.head.weight.data *= 10
+    network.head.weight.data[0] *= 4
     network.head.weight.data += torch.randn(d_model, generator=torch.Generator().manual_seed(seed))
     return models.bridge(network, name="loud")

@@ -21,14 +21,22 @@ def drawn(seed: int, n: int, d_model: int, d_head: int) -> tuple[Tensor, Tensor]
 def chains_and_factors(seed: int) -> list[tuple[Tensor, Tensor, float]]:
     """Chains of two and of three heads, and by how much the given program's number should grow.
 
-    In the last, the program's small product is diagonal, and not a multiple of the identity.
+    In the last but one, the program's small product is diagonal, and not a multiple of the identity. In the last it is
+    close to one, so that only a large stretch does anything.
     """
     sizes = ((3, 10, 3, 5.0), (2, 14, 4, 40.0), (3, 8, 2, 12.0))
     cases = [(*drawn(seed + i, *size), factor) for i, (*size, factor) in enumerate(sizes)]
-    W_V, W_O = (W.double() for W in drawn(seed + 3, 2, 12, 3))
-    wanted = (W_O[0] @ W_V[1]).inverse() @ torch.tensor([9.0, -3.0, 5.0]).double().diag()
+    nearly = torch.eye(3) + 0.03 * torch.linalg.qr(drawn(seed + 5, 1, 3, 3)[0][0]).Q
+    products = torch.tensor([9.0, -3.0, 5.0]).diag(), nearly
+    return [*cases, *((*with_product(seed + 3 + i, product), 7.0) for i, product in enumerate(products))]
+
+
+def with_product(seed: int, product: Tensor) -> tuple[Tensor, Tensor]:
+    """W_V and W_O of two heads whose small product, in the given program, is this one."""
+    W_V, W_O = (W.double() for W in drawn(seed, 2, 12, 3))
+    wanted = (W_O[0] @ W_V[1]).inverse() @ product.double()
     W_O[1] += (wanted - W_O[1] @ W_V[0]) @ W_V[0].pinverse()
-    return [*cases, (W_V.float(), W_O.float(), 7.0)]
+    return W_V.float(), W_O.float()
 
 
 def given_norm(W_V: Tensor, W_O: Tensor) -> Tensor:
@@ -111,13 +119,16 @@ def benches(seed: int) -> list[tuple[Tensor, ...]]:
 def said_again(d_vocab: int, length: int, batch: int) -> tuple[Tensor, Tensor, Tensor]:
     """Different tokens once, then each again in any order; and which queries have which source.
 
-    A query is the second place of a token, its source the first. Tokens that stood right after `<BOS>` are left out.
+    A query is the second place of a token, its source the first. Tokens that stood right after `<BOS>` are left out. In
+    the first prompt, a token stands twice in a row.
     """
     generator = torch.Generator().manual_seed(1000 * d_vocab + length)
     rows, sources = [], []
-    for _ in range(batch):
+    for i in range(batch):
         first = 1 + torch.randperm(d_vocab - 1, generator=generator)[:length]
         order = torch.randperm(length, generator=generator)
+        if i == 0:
+            order = torch.cat([torch.tensor([length - 1]), order[order < length - 1]])
         rows.append(torch.tensor([0, *first.tolist(), *first[order].tolist()]))
         sources.append(1 + order)
     row, place = (torch.stack(sources) > 1).nonzero().T

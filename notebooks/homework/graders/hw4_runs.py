@@ -36,10 +36,14 @@ def raw(x: Tensor) -> Tensor:
 
 
 def prompts(seed: int) -> list[tuple]:
-    """A model, tokens said twice or three times, others as long, the length of a copy, and a head of each layer."""
+    """A model, tokens said twice or three times, others as long, the length of a copy, and a head of each layer.
+
+    The first model's heads are neither the first nor the last of their layers.
+    """
     cases = []
     for i, (d_model, n_heads, length, times, batch) in enumerate(((16, 4, 6, 2, 4), (20, 5, 5, 3, 2))):
-        early, late = torch.randperm(n_heads, generator=torch.Generator().manual_seed(seed + i))[:2].tolist()
+        inner = torch.arange(n_heads) if i else torch.arange(1, n_heads - 1)
+        early, late = inner[torch.randperm(len(inner), generator=torch.Generator().manual_seed(seed + i))][:2].tolist()
         tokens, others = (behaviour.repeated_tokens(13, length, times, batch, seed + i + more) for more in (0, 1000))
         cases.append((two_layers(seed + i, d_model, n_heads), tokens, others, length, (0, early), (1, late)))
     return cases
@@ -102,6 +106,9 @@ COST_MISTAKES = (
             lambda *case: costs(*case, letters="kqv")),
     Mistake("every head of the later layer was given the other prompt: only one should be", BROKEN,
             lambda *case: costs(*case, readers=slice(None))),
+    Mistake("the early head is 0:0 in your code: `early` says which one", BROKEN,
+            lambda *case: costs(*case[:4], (0, 0), case[5])),
+    Mistake("the late head is 1:0 in your code: `late` says which one", BROKEN, lambda *case: costs(*case[:5], (1, 0))),
     Mistake("what the early head wrote was only taken out: put in what it writes on the other prompts", BROKEN,
             lambda *case: costs(*case, add=0.0)),
     Mistake("what it writes on the other prompts was added, but what it wrote here was not taken out", BROKEN,
