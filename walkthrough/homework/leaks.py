@@ -1,14 +1,21 @@
-"""Is anything of a solution, a hidden test or a mark scheme in what students get? Searched, not promised."""
+"""Is anything of a solution, a hidden test or a mark scheme in what students get? Searched, not promised.
+
+Archives are searched too, in one another, and notebooks' outputs, and what is written beside a picture's pixels. What is
+drawn in a picture cannot be searched.
+"""
 
 import re
 import sys
-import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
 
+from walkthrough.homework import opened
+
 RUN = 25  # words and signs in a row that are alike by more than chance
+SHORTEST = 4  # words of a secret; fewer are no secret
+OURS = re.compile(r"[/: ](?:graders/|plant\.py|answers_hw\d|secret\.txt|gradebook\.db)")
 MARKS = (
     "BEGIN SOLUTION",
     "END SOLUTION",
@@ -47,7 +54,7 @@ def secrets_of(course: Path) -> dict[str, set[tuple[str, ...]]]:
             if mark.get("solution") and mark.get("grade"):
                 parts.append(cell.source)
             for part in parts:
-                if len(words(part)) > 3:
+                if len(words(part)) >= SHORTEST:
                     kept.setdefault(f"{file.name}, cell {mark.get('grade_id')}", set()).update(runs(part))
     for file in sorted((course / "graders").glob("*.py")):
         code = "\n".join(
@@ -57,42 +64,30 @@ def secrets_of(course: Path) -> dict[str, set[tuple[str, ...]]]:
     return kept
 
 
-def texts(place: Path) -> Iterator[tuple[str, str]]:
-    """Every text in a file, a folder or a wheel: its name, and what it says. Weights (numbers only) are not opened."""
-    if zipfile.is_zipfile(place):
-        with zipfile.ZipFile(place) as archive:
-            for name in archive.namelist():
-                if name.endswith(".safetensors"):
-                    continue
-                yield f"{place.name}: {name}", readable(name, archive.read(name))
-        return
-    for file in [place] if place.is_file() else sorted(place.rglob("*")):
-        if file.is_file() and "__pycache__" not in file.parts and file.suffix != ".safetensors":
-            yield str(file), readable(file.name, file.read_bytes())
-
-
-def readable(name: str, data: bytes) -> str:
-    """The text of a file; of a notebook twice: all that is stored, outputs and metadata too, and the cells by themselves."""
-    text = data.decode("utf-8", errors="ignore")
-    if not name.endswith(".ipynb"):
-        return text
-    return text.replace("\\n", "\n").replace('\\"', '"') + "\n".join(x.source for x in nbformat.reads(text, 4).cells)
-
-
 def search(course: Path, places: Sequence[Path]) -> list[str]:
-    """One sentence for each thing found that students must not get."""
+    """One sentence for each thing found that students must not get, and for each file that could not be searched."""
     secret = {piece: where for where, pieces in secrets_of(course).items() for piece in pieces}
-    lengths = sorted({len(piece) for piece in secret})
-    found = {}
+    begins: dict[tuple[str, ...], set[int]] = {}
+    for piece in secret:
+        begins.setdefault(piece[:SHORTEST], set()).add(len(piece))
+    code = (course / "secret.txt").read_text("utf-8").strip() if (course / "secret.txt").exists() else ""
+    found: dict[tuple[str, str], str] = {}
     for place in places:
-        for name, text in texts(place):
+        for name, text in opened.texts(place, "__pycache__" if place == PACKAGE else ""):
+            if isinstance(text, opened.Unreadable):
+                found[name, "unread"] = f"{name}: cannot be searched: it is {text}"
+                continue
             theirs = words(text)
-            for length in lengths:
-                for i in range(len(theirs) - length + 1):
+            for i in range(len(theirs) - SHORTEST + 1):
+                for length in begins.get(tuple(theirs[i : i + SHORTEST]), ()):
                     where = secret.get(tuple(theirs[i : i + length]))
-                    if where is not None:
+                    if where is not None and (name, where) not in found:
                         found[name, where] = f"{name}: holds `{' '.join(theirs[i : i + length])[:80]}` of {where}"
-            if name.endswith(".ipynb"):
+            if OURS.search(name.removeprefix(str(place.parent))):
+                found[name, "name"] = f"{name}: is the teacher's own file"
+            if code and code in text:
+                found[name, "secret.txt"] = f"{name}: holds the course's secret"
+            if ".ipynb" in name:
                 found |= {(name, mark): f"{name}: holds the mark {mark!r}" for mark in MARKS if mark in text}
     return list(found.values())
 
