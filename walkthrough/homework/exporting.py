@@ -1,0 +1,196 @@
+"""Marks into the table that a learning platform exported, for it to import again. Nobody is dropped without a word."""
+
+import csv
+import html
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import UTC
+from pathlib import Path
+from typing import NamedTuple
+
+from walkthrough.homework import sheets
+from walkthrough.homework.intake import read_ledger
+from walkthrough.homework.names import assignments_of, check_assignment, folded, read_table
+
+PLATFORM = {"canvas": "canvas", "worksheet": "moodle"}  # whose numbers stand in which table
+
+
+class Mark(NamedTuple):
+    """A student's points for one assignment, of how many; does a written answer still wait for a person?"""
+
+    score: float
+    most: float
+    waits: bool = False
+
+
+def marks_of(course: Path, assignment: str) -> dict[str, Mark]:
+    """The marks of an assignment in nbgrader's gradebook, penalties for late work taken off."""
+    from nbgrader.api import Gradebook
+
+    from walkthrough.homework.course import api
+
+    with Gradebook(api(course).coursedir.db_url) as book:
+        if assignment not in {each.name for each in book.assignments}:
+            return {}
+        return {
+            each.student.id: Mark(
+                max(0.0, each.score - each.late_submission_penalty), each.max_score, each.needs_manual_grade
+            )
+            for each in book.assignment_submissions(assignment)
+        }
+
+
+def told(course: Path, assignment: str) -> dict[str, str]:
+    """What the feedback's cell says to each student: points for each task, and the remarks; as HTML, which Moodle takes."""
+    file = course / "grades" / f"{assignment}.csv"
+    if not file.exists():
+        return {}
+    with file.open(newline="", encoding="utf-8") as stored:
+        rows = list(csv.DictReader(stored))
+    found = {}
+    for row in rows:
+        points = [f"{name}: {row[name]}" for name in row if name not in ("student", "remarks", "of") and row[name]]
+        lines = [", ".join(points) + f" of {row['of']}", *(row.get("remarks") or "").split(" | ")]
+        found[row["student"]] = "<br>".join(html.escape(line, quote=False) for line in lines if line)
+    return found
+
+
+def placed(
+    sheet: sheets.Sheet, students: Mapping[str, str], table: Mapping[str, str]
+) -> tuple[dict[str, list[str]], list[str]]:
+    """Each student's row, and one sentence for each who has none, or not one alone.
+
+    `students` gives for each the name under which the platform's export was taken in; `table`, the teacher's, goes before all
+    else, then what is one person's alone (numbers, logins, e-mail addresses), then names.
+    """
+    by_row: dict[int, set[str]] = defaultdict(set)
+    people, sentences, found = sheet.people(), [], {}
+    for student, who in students.items():
+        number = re.search(r"_(\d+)$", who or student) if who.startswith(PLATFORM.get(sheet.kind, "-")) else None
+        own = {student.lower()} | ({number[1]} if number else set())
+        roads = (
+            [i for i, row in enumerate(people) if table.get(folded_of(sheet, row, table)) == student],
+            [i for i, row in enumerate(people) if own & sheet.exact(row)],
+            [i for i, row in enumerate(people) if student.lower() in sheet.names(row)],
+        )
+        rows = next((road for road in roads if road), [])
+        if len(rows) == 1:
+            by_row[rows[0]].add(student)
+        elif rows:
+            sentences.append(f"{student}: {len(rows)} rows could be this student's: say which in a table (--names)")
+        else:
+            sentences.append(f"{student}: no row of the table is this student's: say whose in a table (--names)")
+    for i, several in by_row.items():
+        if len(several) > 1:
+            names = " and ".join(sorted(several))
+            sentences.append(
+                f"{names}: one row, {' '.join(people[i][:2])}, could be either's: say whose in a table (--names)"
+            )
+        else:
+            found[several.pop()] = people[i]
+    return found, sentences
+
+
+def folded_of(sheet: sheets.Sheet, row: list[str], table: Mapping[str, str]) -> str:
+    """The cell of a row that the teacher's table names; "" if none is."""
+    return next((name for name in map(folded, row) if name and name in table), "")
+
+
+def fill(
+    sheet: sheets.Sheet, assignment: str, marks: Mapping[str, Mark], rows: Mapping[str, list[str]], said: Mapping[str, str],
+    named: str = "", scale: bool = False, unfinished: bool = False,
+) -> tuple[int, list[str]]:  # fmt: skip
+    """Write the marks of one assignment into its column, a new one if need be; how many, and what was left out and why.
+
+    Raises ValueError where the platform's assignment is worth other points than ours.
+    """
+    place = sheets.column_of(sheet, assignment, named)
+    ours = max((mark.most for mark in marks.values()), default=0.0)
+    if place is None:
+        place = len(sheet.columns)
+        sheet.columns.append(assignment)
+    widen(sheet)
+    worth = points(sheet, place, ours)
+    if worth != ours and not scale:
+        raise ValueError(f"{assignment} is worth {worth:g} points on the platform and {ours:g} here: change it there, "
+                         "or let marks be converted (--scale)")  # fmt: skip
+    written, sentences = 0, []
+    for student, row in rows.items():
+        mark = marks.get(student)
+        if mark is None:
+            continue
+        if mark.waits and not unfinished:
+            sentences.append(f"{student}: a written answer of {assignment} is not marked yet, so nothing was written")
+        elif sheet.cell(row, sheets.WORKSHEET["open"]).lower() in ("no", "nein", "non"):
+            sentences.append(f"{student}: Moodle has locked this mark of {assignment}, so nothing was written")
+        else:
+            row[place] = sheet.number(mark.score * worth / mark.most if mark.most else mark.score)
+            comments = sheet.place(sheets.WORKSHEET["said"]) if sheet.kind == "worksheet" else None
+            if comments is not None and said.get(student):
+                row[comments] = said[student]
+            written += 1
+    return written, sentences
+
+
+def widen(sheet: sheets.Sheet) -> None:
+    """Make every row as long as the line of the columns' names."""
+    for row in sheet.rows:
+        row += [""] * (len(sheet.columns) - len(row))
+
+
+def points(sheet: sheets.Sheet, place: int, ours: float) -> float:
+    """What the assignment is worth on the platform; in Canvas's line of points, where it is empty, ours is written."""
+    if sheet.kind == "worksheet":
+        stated = {sheet.value(sheet.cell(row, sheets.WORKSHEET["most"])) for row in sheet.people()} - {None}
+        return stated.pop() if len(stated) == 1 else ours
+    for row in sheet.rows:
+        if sheet.kind == "canvas" and row[0].strip().startswith("Points Possible"):
+            if sheet.value(row[place]) is None:
+                row[place] = sheet.number(ours)
+            return sheet.value(row[place])
+    return ours
+
+
+def export(
+    course: Path, file: Path, assignments: list[str] | None = None, names: Path | None = None,
+    columns: Mapping[str, str] | None = None, scale: bool = False, unfinished: bool = False, out: Path | None = None,
+) -> tuple[Path, list[str], list[str]]:  # fmt: skip
+    """Write the course's marks into a table that Canvas or Moodle exported; the new file, what was done, what was not.
+
+    Of all assignments that have marks, or those named; a worksheet of Moodle's is one assignment's. Raises ValueError for
+    what is no such table, or no assignment.
+    """
+    columns = dict(columns or {})
+    sheet = sheets.read(file, columns)
+    for assignment in assignments or []:
+        check_assignment(course, assignment)
+    known = assignments or assignments_of(course)
+    marks = {assignment: found for assignment in known if (found := marks_of(course, assignment))}
+    if not marks:
+        raise ValueError(
+            f"nothing of {', '.join(known)} has been graded yet: `python -m walkthrough.homework grade` comes first"
+        )
+    if sheet.kind == "worksheet" and len(marks) > 1:
+        raise ValueError(
+            f"Moodle's grading worksheet is for one assignment: say which, as in --assignment {next(iter(marks))}"
+        )
+    students: dict[str, str] = {}
+    for assignment, found in marks.items():
+        ledger = read_ledger(course, assignment)
+        students |= {student: ledger.get(student, {}).get("who", students.get(student, "")) for student in found}
+    table = {name: row.student for name, row in read_table(names, UTC).items()} if names else {}
+    rows, missed = placed(sheet, students, table)
+    done = []
+    for assignment, found in marks.items():
+        named = columns.get(assignment, "")
+        count, left = fill(sheet, assignment, found, rows, told(course, assignment), named, scale, unfinished)
+        done.append(f"{assignment}: {count} of {len(found)} marks written")
+        missed += left
+    others = len(sheet.people()) - len(rows)
+    done.append(f"{others} rows of the table are nobody's who has a mark: they stay as they were")
+    target = out or course / "grades" / f"{sheet.kind}-{file.stem}.csv"
+    if target.resolve() == file.resolve():
+        raise ValueError(f"{target} is the table that was exported: give another name for the new one")
+    sheets.write(sheet, target)
+    return target, done, missed
