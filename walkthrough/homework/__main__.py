@@ -1,9 +1,11 @@
-"""The teacher's commands: `python -m walkthrough.homework new | release | leaks | collect | grade | feedback | table`,
-and the learner's: `practice`."""
+"""The teacher's commands: `python -m walkthrough.homework new | release | students | leaks | collect | grade | feedback |
+table | export | oral | gradescope`, and the learner's: `practice`."""
 
 import argparse
 import sys
 from pathlib import Path
+
+from walkthrough.homework import classroom
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     grade.add_argument("--workers", type=int, default=2, help="how many run at once (default 2)")
     add("feedback", "write a feedback page for each student", "course", "assignment")
     add("table", "write the grade table of all assignments", "course")
-    add("practice", "for self-learners: the assignments with their checks and without solutions", "homework", "folder")
+    classroom.add_commands(add)
     return top
 
 
@@ -72,7 +74,9 @@ def run(arguments: argparse.Namespace) -> None:
     """Do what the command line asks."""
     if arguments.command == "collect":
         return take_in(arguments)
-    from walkthrough.homework import course, leaks, practice
+    if arguments.command in classroom.COMMANDS:
+        return classroom.run(arguments)
+    from walkthrough.homework import course, leaks
 
     match arguments.command:
         case "new":
@@ -91,9 +95,6 @@ def run(arguments: argparse.Namespace) -> None:
             print(f"{len(course.feedback(arguments.course, arguments.assignment))} pages of feedback")
         case "table":
             print(course.table(arguments.course))
-        case "practice":
-            practice.create(arguments.homework, arguments.folder)
-            print(arguments.folder)
 
 
 if __name__ == "__main__":
