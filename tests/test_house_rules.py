@@ -356,17 +356,18 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
     "homework/worker": {f"{W}.homework.wire"},
     "homework/nursery": {f"{W}.behaviour", f"{W}.bigrams", f"{W}.corpus", f"{W}.figures", f"{W}.homework.worker",
                          f"{W}.one_layer.skip_trigrams", f"{W}.two_layers.induction"},
-    "homework/sandbox": {f"{W}.homework.nursery", f"{W}.homework.wire"},
+    "homework/sandbox": {f"{W}.homework.{part}" for part in ("nursery", "remedies", "unboxed", "wire")},
+    "homework/tables": {f"{W}.homework.gradebook"},
     "homework/judge": {f"{W}.exercises.check", f"{W}.homework.restoring", f"{W}.homework.sandbox", f"{W}.homework.task"},
-    "homework/course": {f"{W}.exercises.check", f"{W}.homework.judge", f"{W}.homework.names", f"{W}.homework.practice",
-                        f"{W}.homework.sandbox", f"{W}.homework.task"},
+    "homework/course": {f"{W}.exercises.check", *(f"{W}.homework.{part}" for part in (
+        "gradebook", "judge", "names", "practice", "sandbox", "tables", "task"))},
     "progress": {f"{W}.marks"},
     "homework/plain": {f"{W}.homework.names", f"{W}.homework.platforms"},
     "homework/chosen": {f"{W}.homework.archives", f"{W}.homework.names", f"{W}.homework.platforms"},
     "homework/intake": {f"{W}.homework.archives", f"{W}.homework.chosen"},
     "homework/collect": {f"{W}.homework.{part}" for part in ("archives", "chosen", "intake", "names", "plain", "platforms")},
     "homework/__main__": {f"{W}.homework.collect", f"{W}.homework.course", f"{W}.homework.intake", f"{W}.homework.leaks",
-                          f"{W}.homework.practice"},
+                          f"{W}.homework.practice", f"{W}.homework.unboxed"},
 }  # fmt: skip
 ROOMS = {path.parent.name for path in MODULES}
 

@@ -5,7 +5,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from walkthrough.homework import classroom
+from walkthrough.homework import classroom, unboxed
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,6 +31,8 @@ def parser() -> argparse.ArgumentParser:
     collect.add_argument("--zone", help="of the platform's times, such as Europe/Berlin (default: this machine's)")
     grade = add("grade", "run and mark what was handed in, each in a sandbox", "course", "assignment", "--student")
     grade.add_argument("--workers", type=int, default=2, help="how many run at once (default 2)")
+    grade.add_argument("--without-bubblewrap", action="store_true", help=f"only where bubblewrap cannot run, and for "
+                       f"students whom you trust. {unboxed.DOES_NOT_PROTECT}. What stays: {unboxed.PROTECTS}")  # fmt: skip
     add("feedback", "write a feedback page for each student", "course", "assignment")
     add("table", "write the grade table of all assignments", "course")
     classroom.add_commands(add)
@@ -89,7 +91,12 @@ def run(arguments: argparse.Namespace) -> None:
             leaks.report(arguments.course, arguments.wheel)
         case "grade":
             only = [arguments.student] if arguments.student else None
-            judged = course.grade(arguments.course, arguments.assignment, arguments.workers, only)
+            boxed = not arguments.without_bubblewrap
+            if not boxed:
+                print(
+                    f"without bubblewrap: {unboxed.DOES_NOT_PROTECT}. What stays: {unboxed.PROTECTS}", file=sys.stderr
+                )
+            judged = course.grade(arguments.course, arguments.assignment, arguments.workers, only, boxed)
             print(f"{len(judged)} graded: {arguments.course / 'grades' / arguments.assignment}.csv")
         case "feedback":
             print(f"{len(course.feedback(arguments.course, arguments.assignment))} pages of feedback")

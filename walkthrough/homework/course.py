@@ -3,30 +3,22 @@
 nbgrader makes the releases, keeps the gradebook and writes the feedback; it never runs a submission: `judge` does.
 """
 
-import csv
+import contextlib
 import importlib
-import os
-import re
 import secrets
 import shutil
 import sys
-import warnings
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import nbformat
-from nbgrader.api import Gradebook
-from nbgrader.apps.api import NbGraderAPI
-from nbgrader.coursedir import CourseDirectory
-from nbgrader.plugins.export import CsvExportPlugin
-from sqlalchemy.exc import SAWarning
 from tqdm import tqdm
-from traitlets.config import Config, PyFileConfigLoader
 
 from walkthrough.exercises.check import RIGHT
-from walkthrough.homework import sandbox
-from walkthrough.homework.judge import Judged, judge, unjudged
+from walkthrough.homework import gradebook, sandbox, tables
+from walkthrough.homework.gradebook import api, done
+from walkthrough.homework.judge import Judged, judge
 from walkthrough.homework.names import check_assignment
 from walkthrough.homework.practice import to_copy
 from walkthrough.homework.task import Task
@@ -78,32 +70,6 @@ def create(folder: Path, homework: Path) -> list[str]:
     return [notebook.stem for notebook in notebooks]
 
 
-def api(folder: Path, **course_directory: str) -> NbGraderAPI:
-    """nbgrader, for this folder. Raises ValueError if it is not a course folder."""
-    if not (folder / "nbgrader_config.py").exists():
-        raise ValueError(f"{folder} is not a course folder: make one with `python -m walkthrough.homework new`")
-    scripts = str(Path(sys.executable).parent)  # nbgrader calls `alembic` by name, also where no venv is activated
-    if scripts not in os.environ["PATH"].split(os.pathsep):
-        os.environ["PATH"] = scripts + os.pathsep + os.environ["PATH"]
-    config: Config = PyFileConfigLoader("nbgrader_config.py", path=str(folder)).load_config()
-    config.CourseDirectory.root = str(folder.resolve())
-    config.CourseDirectory.update(course_directory)
-    if course_directory:  # judged notebooks: nbgrader reads their marks, and runs nothing
-        names = {"sanitize": ("DeduplicateIds", "OverwriteCells", "CheckCellMetadata"),
-                 "autograde": ("LimitOutput", "SaveAutoGrades", "AssignLatePenalties", "CheckCellMetadata")}  # fmt: skip
-        for step, kept in names.items():
-            config.Autograde[f"{step}_preprocessors"] = [f"nbgrader.preprocessors.{name}" for name in kept]
-    return NbGraderAPI(coursedir=CourseDirectory(config=config), config=config)
-
-
-def done(result: dict, what: str) -> None:
-    """Raise RuntimeError if a step of nbgrader's failed, with the error that it logged."""
-    if not result["success"]:
-        log = f"{result.get('log', '')}\n{result.get('error', '')}"
-        said = re.findall(r"^ *\w+(?:Error|Exception): .+", log, re.MULTILINE) or log.strip().splitlines()[-1:]
-        raise RuntimeError(f"{what} failed: {said[0].strip() if said else 'nbgrader did not say why'}")
-
-
 def tasks_of(folder: Path, assignment: str) -> Mapping[str, Task]:
     """The tasks of one assignment, from the course folder's own graders."""
     another = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "graders"}
@@ -125,10 +91,13 @@ def release(folder: Path, assignment: str) -> Path:
     return folder / "release" / assignment / f"{assignment}.ipynb"
 
 
-def grade(folder: Path, assignment: str, workers: int = 2, students: Iterable[str] | None = None) -> dict[str, Judged]:
+def grade(
+    folder: Path, assignment: str, workers: int = 2, students: Iterable[str] | None = None, bubblewrap: bool = True
+) -> dict[str, Judged]:
     """Judge every submission of an assignment, each in a sandbox of its own, and enter the marks into the gradebook.
 
-    Raises RuntimeError where no sandbox can be had, and ValueError if nothing was handed in or released.
+    Raises RuntimeError where no sandbox can be had, with nothing written; ValueError if nothing was handed in or
+    released; and RuntimeError, with all other marks entered, if a submission could not be judged: its former mark stays.
     """
     check_assignment(folder, assignment)
     released = folder / "release" / assignment / f"{assignment}.ipynb"
@@ -138,66 +107,54 @@ def grade(folder: Path, assignment: str, workers: int = 2, students: Iterable[st
     chosen = handed_in if students is None else sorted(set(students) & set(handed_in))
     if not chosen:
         raise ValueError(f"nobody has handed in {assignment}: `python -m walkthrough.homework collect` comes first")
-    sandbox.box()  # no sandbox, no grading
     notebook, tasks = nbformat.read(released, 4), tasks_of(folder, assignment)
     secret = (folder / "secret.txt").read_text(encoding="utf-8").strip()
     judged: dict[str, Judged] = {}
-    failed: list[str] = []
+    failed: dict[str, str] = {}
 
-    def one(student: str) -> Judged:
-        """One student's submission, judged; a fault of the grader's own must not stop the others."""
+    def one(student: str) -> Judged | str:
+        """One student's submission, judged, or why it could not be; that must not stop the others."""
         file = folder / "submitted" / student / assignment / f"{assignment}.ipynb"
         try:
             return judge(file, notebook, tasks, secret, student)
         except Exception as error:
-            return unjudged(notebook, tasks, f"the grader failed ({error}): this is no mark, grade {student} again")
+            return str(error) or type(error).__name__
 
-    with ThreadPoolExecutor(workers) as pool:
-        running = {pool.submit(one, student): student for student in chosen}
-        for future in tqdm(as_completed(running), total=len(running), desc=assignment, unit="student"):
-            judged[running[future]] = future.result()
-    warnings.simplefilter("ignore", SAWarning)  # nbgrader 0.9 was written for an older SQLAlchemy
-    for student, result in sorted(judged.items()):
-        target = folder / "judged" / student / assignment / f"{assignment}.ipynb"
-        target.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.nullcontext() if bubblewrap else sandbox.without_bubblewrap():
+        sandbox.check()  # no sandbox, no grading
+        with ThreadPoolExecutor(workers) as pool:
+            running = {pool.submit(one, student): student for student in chosen}
+            for future in tqdm(as_completed(running), total=len(running), desc=assignment, unit="student"):
+                result = future.result()
+                (failed if isinstance(result, str) else judged)[running[future]] = result
+    for student in sorted(judged):
+        result = judged[student]
         if result.remarks:
             text = "\n".join(["**What the grader noticed:**", "", *(f"- {remark}" for remark in result.remarks)])
             result.notebook.cells.insert(0, nbformat.v4.new_markdown_cell(text))
-        nbformat.write(result.notebook, target)
-        entered = api(folder, submitted_directory="judged").autograde(assignment, student)
-        if not entered["success"]:
-            failed.append(student)
-    write_table(folder, assignment, {student: result for student, result in judged.items() if student not in failed})
+        try:
+            gradebook.enter(folder, assignment, student, result.notebook)
+        except (RuntimeError, ValueError, OSError) as error:
+            failed[student] = str(error)
+    entered = {student: result for student, result in sorted(judged.items()) if student not in failed}
+    if entered:
+        tables.write_table(folder, assignment, {student: remarks(result) for student, result in entered.items()})
     if failed:
-        raise RuntimeError(f"nbgrader could not enter the marks of {', '.join(failed)}; all others are entered")
-    return dict(sorted(judged.items()))
+        reasons = "; ".join(f"{student}: {reason}" for student, reason in sorted(failed.items()))
+        raise RuntimeError(
+            f"{len(failed)} of {len(chosen)} could not be graded, keep the mark that they had, if any, and are to be graded "
+            f"again; {len(entered)} graded ({reasons})"
+        )
+    return entered
 
 
-def write_table(folder: Path, assignment: str, judged: Mapping[str, Judged]) -> None:
-    """`grades/hw1.csv`: for each student, points for each task, the total, what still waits for a person, remarks."""
-    (folder / "grades").mkdir(exist_ok=True)
-    file = folder / "grades" / f"{assignment}.csv"
-    rows: dict[str, dict[str, str]] = {}
-    if file.exists():
-        with file.open(newline="", encoding="utf-8") as stored:
-            rows = {row["student"]: row for row in csv.DictReader(stored)}
-    with Gradebook(api(folder).coursedir.db_url) as book:
-        for student, result in judged.items():
-            submission = book.find_submission(assignment, student)
-            grades = [grade for notebook in submission.notebooks for grade in notebook.grades]
-            row = {"student": student}
-            row |= {grade.name: "waits" if grade.needs_manual_grade else f"{grade.score:g}" for grade in grades}
-            row |= {"total": f"{submission.score:g}", "of": f"{submission.max_score:g}"}
-            wrong = [
-                f"{label}: {v.sentence}"
-                for label, v in result.verdicts.items() if v.mark != RIGHT and v.sentence not in result.remarks
-            ]  # fmt: skip
-            rows[student] = row | {"remarks": " | ".join([*result.remarks, *wrong])}
-    columns = list(max(rows.values(), key=len))
-    with file.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.DictWriter(out, columns)
-        writer.writeheader()
-        writer.writerows(rows[student] for student in sorted(rows))
+def remarks(judged: Judged) -> str:
+    """What the grade table says beside a student's marks."""
+    wrong = [
+        f"{label}: {v.sentence}"
+        for label, v in judged.verdicts.items() if v.mark != RIGHT and v.sentence not in judged.remarks
+    ]  # fmt: skip
+    return " | ".join([*judged.remarks, *wrong])
 
 
 def feedback(folder: Path, assignment: str) -> list[Path]:
@@ -205,17 +162,11 @@ def feedback(folder: Path, assignment: str) -> list[Path]:
     check_assignment(folder, assignment)
     if not list((folder / "autograded").glob(f"*/{assignment}")):
         raise ValueError(f"{assignment} has not been graded yet: `python -m walkthrough.homework grade` comes first")
+    tables.write_table(folder, assignment, {})
     done(api(folder).generate_feedback(assignment), f"the feedback on {assignment}")
     return sorted((folder / "feedback").glob(f"*/{assignment}/{assignment}.html"))
 
 
 def table(folder: Path) -> Path:
-    """All marks of all assignments, as nbgrader exports them: `grades/all.csv`."""
-    nbgrader = api(folder)
-    file = folder / "grades" / "all.csv"
-    file.parent.mkdir(exist_ok=True)
-    exporter = CsvExportPlugin(config=nbgrader.config)
-    exporter.to = str(file)
-    with Gradebook(nbgrader.coursedir.db_url) as book:
-        exporter.export(book)
-    return file
+    """All marks of all assignments as they are now, `grades/all.csv`, and each assignment's own table."""
+    return tables.write_all(folder)

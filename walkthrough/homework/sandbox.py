@@ -11,21 +11,24 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from walkthrough.homework import nursery, wire
+from walkthrough.homework import nursery, remedies, unboxed, wire
 
 MEMORY = 6 * 2**30  # bytes of address space: torch alone takes more than two
 PROCESSES = 64
 SCRATCH = 256 * 2**20  # bytes
 PACKAGE = Path(__file__).parents[1]
+FOLDERS = [sys.base_prefix, sys.prefix, str(PACKAGE)]
 VARIABLES = {
     "PATH": os.defpath, "HOME": "/scratch", "MPLCONFIGDIR": "/scratch", "IPYTHONDIR": "/scratch",
     "MPLBACKEND": "module://matplotlib_inline.backend_inline", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
     "PYTHONDONTWRITEBYTECODE": "1", "LANG": "C.UTF-8", "PYTHONPATH": str(PACKAGE.parent),
 }  # fmt: skip
 WORKERS = nursery.Nursery()
+BUBBLEWRAP = True  # False within `without_bubblewrap`
 
 
 class Gone(Exception):
@@ -40,7 +43,7 @@ def box() -> list[str]:
     if shutil.which("bwrap") is None:
         raise RuntimeError(
             "submissions run in bubblewrap, which is not installed: install the system package `bubblewrap` (Linux), "
-            "or grade in the container that the instructor's guide describes"
+            "grade in the container that the instructor's guide describes, or see what --without-bubblewrap does not protect"
         )
     box = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]
     box += ["--proc", "/proc", "--dev", "/dev", "--size", str(SCRATCH), "--tmpfs", "/tmp"]
@@ -49,26 +52,56 @@ def box() -> list[str]:
             box += ["--symlink", os.readlink(system), system]
         else:
             box += ["--ro-bind-try", system, system]
-    for folder in dict.fromkeys([sys.base_prefix, sys.prefix, str(PACKAGE)]):
+    for folder in dict.fromkeys(FOLDERS):
         box += ["--ro-bind", folder, folder]
     for name, value in VARIABLES.items():
         box += ["--setenv", name, value]
     return [*box, "--size", str(SCRATCH), "--tmpfs", "/scratch", "--chdir", "/scratch", "--remount-ro", "/"]
 
 
+@contextlib.contextmanager
+def without_bubblewrap() -> Iterator[None]:
+    """Within it, sandboxes are plain processes: see `unboxed.PROTECTS` for what that keeps off, and what not."""
+    global BUBBLEWRAP
+    before, BUBBLEWRAP = BUBBLEWRAP, False
+    try:
+        yield
+    finally:
+        BUBBLEWRAP = before
+
+
+def check() -> None:
+    """Start a sandbox, let it answer, and close it. Raises RuntimeError with the cause and its remedy if that fails."""
+    hidden = remedies.out_of_sight(["/usr", *FOLDERS]) if BUBBLEWRAP else []
+    if hidden:
+        raise RuntimeError(remedies.hidden_sentence(hidden))
+    started = Sandbox()
+    try:
+        started.ask({"cell": "1"}, 120.0)
+    except Gone as gone:
+        raise RuntimeError(remedies.sentence(str(gone))) from gone
+    finally:
+        started.close()
+
+
 class Sandbox:
-    """A process of its own for one submission; `ask` it, and `close` it."""
+    """A process of its own for one submission; `ask` it, and `close` it. Raises RuntimeError if it does not start."""
 
     def __init__(self, start_seconds: float = 120.0):
-        if not self._fork():
+        self.place = None if BUBBLEWRAP else unboxed.Place()
+        if self.place:
+            limits = [str(MEMORY), str(self.place.processes(PROCESSES))]
+            self._open([sys.executable, *unboxed.WORKER, *limits], **self.place.start(VARIABLES))
+            self.requests, self.answers = self.process.stdin, self.process.stdout
+        elif not self._fork():
             program = [sys.executable, "-m", "walkthrough.homework.worker", str(MEMORY), str(PROCESSES)]
             self._open([*box(), *program])
             self.requests, self.answers = self.process.stdin, self.process.stdout
         try:
             self._within(start_seconds, lambda: wire.read(self.answers))
         except Gone as gone:
-            reason = self.process.stderr.read().decode(errors="replace").strip()[-300:]
-            raise RuntimeError(f"the sandbox could not be started: {reason or gone}") from gone
+            said = self.process.stderr.read().decode(errors="replace").strip()
+            raise RuntimeError(remedies.sentence(said or str(gone))) from gone
 
     def _open(self, command: list[str], **kwargs: Any) -> None:
         """Start bubblewrap."""
@@ -123,13 +156,15 @@ class Sandbox:
             if late.is_set():
                 raise Gone(f"no end after {seconds:g} seconds: is there an endless loop?") from error
             if isinstance(error, ValueError):
-                raise Gone("the process sent something that is not an answer") from error
-            raise Gone("the process was ended from inside") from error
+                raise Gone(f"what came back is not an answer ({error})") from error
+            raise Gone("Python was ended from inside: by os._exit, by a crash, or by recursion without end") from error
         finally:
             timer.cancel()
 
     def close(self) -> None:
         """End the process and everything it started."""
+        if self.place:
+            self.place.end(self.process.pid)
         self.process.kill()
         self.process.wait()
         for stream in (self.requests, self.answers, self.process.stdin, self.process.stdout):
