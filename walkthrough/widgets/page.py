@@ -61,6 +61,7 @@ class Page(anywidget.AnyWidget):
     name: ClassVar[str]  # for screen readers
     shows: ClassVar[str]  # after "This is a still picture of the …, which shows"
     script: ClassVar[str]  # in static/
+    beside: ClassVar[tuple[str, ...]] = ()  # further scripts in static/, which come before it
     entry: ClassVar[str] = "explore"  # the script's function that starts
     css: ClassVar[str] = CSS
     chaotic: ClassVar[bool] = False  # whether another processor shows other numbers: then nbval compares none
@@ -69,7 +70,8 @@ class Page(anywidget.AnyWidget):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         if "script" in cls.__dict__:  # anywidget makes a subclass of its own for each widget
-            cls._script = f"{SHARED}\n{(STATIC / cls.script).read_text('utf-8')}"
+            own = [(STATIC / name).read_text("utf-8") for name in (*cls.beside, cls.script)]
+            cls._script = "\n".join([SHARED, *own])
             start = f"{cls.entry}(widget, draw, {json.dumps(cls.name)})"
             cls._esm = f"{cls._script}\nexport default {{ render: (widget) => {start} }};"
             cls._css = cls.css
