@@ -74,7 +74,7 @@ def test_the_grader_takes_no_model_from_a_submission():
 
 @pytest.mark.parametrize("value", [lambda: 1, {1: 2}, object(), {"x": {3}}])
 def test_what_cannot_be_sent_is_refused_by_its_type(value):
-    with pytest.raises(TypeError, match="cannot be handed in"):
+    with pytest.raises(TypeError, match="cannot be marked|keys are not texts"):
         wire.pack(value)
 
 
@@ -87,5 +87,5 @@ def test_noise_is_refused(noise):
 def test_a_stream_that_ends_or_promises_too_much():
     with pytest.raises(EOFError):
         wire.read(io.BytesIO(struct.pack("<Q", 10) + b"abc"))
-    with pytest.raises(ValueError, match="8 MB"):
+    with pytest.raises(ValueError, match="larger than 8 MB"):
         wire.read(io.BytesIO(struct.pack("<Q", 2**60)))

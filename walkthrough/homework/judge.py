@@ -15,11 +15,12 @@ import nbformat
 from nbformat import NotebookNode
 
 from walkthrough.exercises.check import NOT_ATTEMPTED, RIGHT, WRONG, Verdict
+from walkthrough.homework.handed_in import asked, check_is, read_submission
+from walkthrough.homework.reasons import HINTS, defined, form, missing, plain
 from walkthrough.homework.restoring import grade_id, restored
 from walkthrough.homework.sandbox import Gone, Sandbox
 from walkthrough.homework.task import Task, seed_for, verdict
 
-LARGEST_FILE = 20 * 2**20  # bytes
 CELL_SECONDS, CALL_SECONDS, ALL_SECONDS = 60.0, 30.0, 600.0
 RESTARTS = 4
 
@@ -31,37 +32,30 @@ class Judged:
     notebook: NotebookNode
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+    asked: dict[str, str] = field(default_factory=dict)
+
+    def called(self, label: str) -> str:
+        """A task by its label and by what it asks."""
+        return f"{label} “{self.asked[label]}”" if self.asked.get(label) else label
 
 
-def read_submission(file: Path) -> NotebookNode:
-    """The notebook that was handed in. Raises ValueError, with a sentence for the student, for what is not one."""
-    if not file.exists():
-        raise ValueError("no notebook was handed in")
-    if file.is_symlink() or not file.is_file():
-        raise ValueError("what was handed in is not a plain file")
-    size = file.stat().st_size
-    if size == 0:
-        raise ValueError("the file that was handed in is empty")
-    if size > LARGEST_FILE:
-        raise ValueError(f"the file is {size / 2**20:.0f} MB large, and at most {LARGEST_FILE // 2**20} MB are read")
-    try:
-        notebook = nbformat.reads(file.read_text("utf-8"), as_version=4)
-        for cell in notebook.cells:
-            cell.source, cell.cell_type = str(cell.source), str(cell.cell_type)
-            cell.metadata.get("nbgrader", {}).get("grade_id")
-    except Exception as error:
-        raise ValueError("the file is not a notebook: save it in JupyterLab and hand it in again") from error
-    return notebook
+class Unmarked(BaseException):
+    """There is no answer to mark; the message is the sentence for it. No check takes it for an error of the student's."""
 
 
 class Run:
-    """A submission's own code, in a sandbox that is started anew without the cells that ended it."""
+    """A submission's own code, in a sandbox that is started anew without the cells that ended it.
+
+    `stops` tells of each cell, by its id(), what ended it, if anything did.
+    """
 
     def __init__(self, notebook: NotebookNode):
         self.cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
         self.number = {id(cell): i for i, cell in enumerate(notebook.cells, 1)}
         self.left_out: set[int] = set()
+        self.stops: dict[int, dict[str, Any]] = {}
         self.remarks: list[str] = []
+        self.answer: Any = None
         self.restarts, self.deadline = 0, time.monotonic() + ALL_SECONDS
         self.box: Sandbox | None = Sandbox()
         self.run_cells()
@@ -75,9 +69,16 @@ class Run:
                 reply = self.ask({"cell": cell.source}, CELL_SECONDS)
             except Gone as gone:
                 self.left_out.add(id(cell))
+                self.stops[id(cell)] = {"gone": str(gone)}
                 cell.outputs = [error_output("Stopped", f"{gone}; this cell was left out")]
                 self.remarks.append(f"cell {self.number[id(cell)]}: {gone}; it was left out")
                 return self.again()
+            self.stops.pop(id(cell), None)
+            if isinstance(reply.get("stopped"), dict):
+                self.stops[id(cell)] = reply["stopped"]
+            for remark in noted(reply.get("notes")):
+                if (said := f"cell {self.number[id(cell)]}: {remark}") not in self.remarks:
+                    self.remarks.append(said)
             tested = grade_id(cell) and cell.metadata.nbgrader.grade
             if not tested:
                 cell.outputs = well_formed(reply.get("outputs"))
@@ -101,24 +102,51 @@ class Run:
     def attempt(self, name: str) -> Any:
         """What the submission calls by this name: a value, or a function that is called in the sandbox.
 
-        Raises LookupError if there is no such name, and Gone.
+        Raises LookupError if there is no such name, and Unmarked.
         """
-        reply = self.ask({"name": name}, CALL_SECONDS)
+        self.answer = None
+        reply = self.of({"name": name}, name)
         if "missing" in reply:
             raise LookupError(name)
         if not reply.get("callable"):
-            return value_of(reply)
-        return lambda *inputs: value_of(self.ask({"call": name, "inputs": list(inputs)}, CALL_SECONDS))
+            return self.value(reply)
+        return lambda *inputs: self.value(self.of({"call": name, "inputs": list(inputs)}, name))
+
+    def of(self, request: dict[str, Any], name: str) -> dict[str, Any]:
+        """A reply that holds an answer or its error. Raises Unmarked for none, and for what no answer can be."""
+        try:
+            reply = self.ask(request, CALL_SECONDS)
+        except Gone as gone:
+            raise Unmarked(f"your code was stopped: {gone}") from gone
+        if "form" in reply:
+            raise Unmarked(plain(reply["form"], 200))
+        if reply.get("error") == "StdinNotImplementedError":
+            raise Unmarked(f"`{name}` calls input(), and nobody is there to type when homework is marked")
+        return reply
+
+    def value(self, reply: dict[str, Any]) -> Any:
+        """The value in a reply; an error in it is raised, under its own name."""
+        if "error" in reply:
+            name = plain(reply["error"], 60)
+            if name == "NotImplementedError":
+                raise NotImplementedError
+            message = plain(reply.get("message", ""), 500) + HINTS.get(name, "")
+            raise type(name if name.isidentifier() else "Error", (Exception,), {})(message)
+        self.answer = reply.get("value")
+        return self.answer
 
 
-def value_of(reply: dict[str, Any]) -> Any:
-    """The value in a reply; an error in it is raised, under its own name."""
-    if "error" in reply:
-        name = str(reply["error"])[:60]
-        if name == "NotImplementedError":
-            raise NotImplementedError
-        raise type(name if name.isidentifier() else "Error", (Exception,), {})(str(reply.get("message", ""))[:500])
-    return reply.get("value")
+NOTES = {
+    "package": "`{}` is no package of the course, and is not there when homework is marked; the lines below were run",
+    "magic": "`{}` cannot be done when homework is marked; it was passed over",
+    "window": "there is no window for the figures of `{}` when homework is marked; they are in the notebook",
+}
+
+
+def noted(notes: Any) -> list[str]:
+    """What a cell could not have, in sentences; the sandbox's word is bounded."""
+    kept = [note for note in notes if isinstance(note, list) and len(note) == 2] if isinstance(notes, list) else []
+    return list(dict.fromkeys(NOTES[kind].format(plain(what)) for kind, what in kept[:9] if kind in NOTES))
 
 
 def well_formed(outputs: Any) -> list[NotebookNode]:
@@ -128,7 +156,7 @@ def well_formed(outputs: Any) -> list[NotebookNode]:
         try:
             node = nbformat.from_dict(output)
             nbformat.validate(node, ref="output", version=4)
-            if node.output_type == "display_data":  # no scripts in the teacher's browser
+            if node.output_type in ("display_data", "execute_result"):  # no scripts in the teacher's browser
                 node.data = {kind: node.data[kind] for kind in ("text/plain", "image/png") if kind in node.data}
             kept.append(node)
         except Exception:
@@ -142,49 +170,52 @@ def error_output(name: str, sentence: str) -> NotebookNode:
     return nbformat.v4.new_output("error", ename=name, evalue=sentence, traceback=[shown])
 
 
-def verdict_on(run: Run, task: Task, seed: int) -> Verdict:
+def verdict_on(run: Run, task: Task, label: str, seed: int, others: set[str]) -> Verdict:
     """The verdict on one task; whatever the submission answers, there is one."""
     try:
         return verdict(task, run.attempt(task.name), seed, copied=tuple)
     except LookupError:
-        sentence = f"there is no `{task.name}` after your notebook has run: did its cell stop, or was it renamed?"
-    except Gone as gone:
-        sentence = f"your code was stopped: {gone}"
-    except Exception as error:
-        sentence = f"your answer could not be judged ({type(error).__name__}): is it of the form that was asked for?"
+        sentence = missing(label, task.name, run.cells, run.stops, others - {task.name})
+    except Unmarked as unmarked:
+        sentence = str(unmarked)
+    except Exception:
+        sentence = f"your answer is {form(run.answer)}, and that is not of the form that was asked for"
     return Verdict(WRONG, f"{sentence} (see {task.see})")
 
 
 def unjudged(release: NotebookNode, tasks: Mapping[str, Task], reason: str) -> Judged:
     """What stands for a submission that could not be run at all: no points, and the reason at every task."""
-    judged = Judged(copy.deepcopy(release), remarks=[reason])
+    judged = Judged(copy.deepcopy(release), remarks=[reason], asked=asked(release, tasks))
     for cell in judged.notebook.cells:
         if grade_id(cell) in tasks:
             judged.verdicts[grade_id(cell)] = Verdict(WRONG, reason)
-            cell.outputs = [error_output(WRONG, reason)]
+            cell.outputs = [error_output(f"{judged.called(grade_id(cell))} {WRONG}", reason)]
     return judged
 
 
 def judge(file: Path, release: NotebookNode, tasks: Mapping[str, Task], secret: str = "", student: str = "") -> Judged:
     """Judge a file that was handed in for an assignment; the inputs depend on the course's secret and the student."""
     try:
-        notebook, remarks = restored(read_submission(file), release)
+        submission = read_submission(file)
+        check_is(submission, release, tasks)
     except ValueError as reason:
         return unjudged(release, tasks, str(reason))
+    notebook, remarks = restored(submission, release)
     run = Run(notebook)
-    judged = Judged(notebook, remarks=remarks)
+    judged = Judged(notebook, remarks=remarks, asked=asked(release, tasks))
+    others = {task.name for task in tasks.values()} | {name for cell in release.cells for name in defined(cell.source)}
     for cell in notebook.cells:
         label = grade_id(cell)
         if label not in tasks:
             continue
-        result = verdict_on(run, tasks[label], seed_for(secret, student, label))
+        result = verdict_on(run, tasks[label], label, seed_for(secret, student, label), others)
         if run.box is not None and run.box.process.poll() is not None:  # this task ended it: the next gets a new one
             run.again()
         judged.verdicts[label] = result
-        text = f"{label} {result.mark} {result.sentence}"
+        text = f"{judged.called(label)} {result.mark} {result.sentence}"
         right = result.mark == RIGHT
         cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=text)] if right else [
-            error_output(f"{label} {result.mark}", result.sentence)
+            error_output(f"{judged.called(label)} {result.mark}", result.sentence)
         ]  # fmt: skip
     judged.remarks += run.remarks
     if run.box is not None:

@@ -37,7 +37,7 @@ def unpack(message: bytes, ours: bool = False) -> Any:
         tree = json.loads(json.loads(message[8 : 8 + length])["__metadata__"]["tree"])
         return restore(tree, load_safetensors(message), ours)
     except Exception as error:
-        raise ValueError(f"this is not a message of the grader's: {type(error).__name__}") from error
+        raise ValueError("it is not a message of the grader's") from error
 
 
 def flatten(value: Any, tensors: dict[str, Tensor], ours: bool) -> Any:
@@ -59,8 +59,13 @@ def flatten(value: Any, tensors: dict[str, Tensor], ours: bool) -> Any:
     value = getattr(value, "AB", value)  # a FactoredMatrix
     if isinstance(value, np.ndarray | np.generic):
         value = torch.as_tensor(value)
+    if isinstance(value, dict):
+        raise TypeError("your answer holds a dict whose keys are not texts, which cannot be marked")
     if not isinstance(value, Tensor):
-        raise TypeError(f"a value of type {type(value).__name__} cannot be handed in: give numbers, texts or tensors")
+        raise TypeError(
+            f"your answer holds a value of type {type(value).__name__}, which cannot be marked: give numbers, texts, "
+            "tensors, or lists, tuples and dicts of them"
+        )
     name, value = str(len(tensors)), value.detach().cpu()
     said = {"tensor": name, "complex": value.is_complex()}
     if ours and 0 in value.stride():
@@ -87,7 +92,7 @@ def restore(tree: Any, tensors: dict[str, Tensor], ours: bool) -> Any:
         if ours:
             return found.expand(tree["shape"])
     if not ours:
-        raise ValueError("a model, or a tensor of any size")
+        raise ValueError("it holds a model, or a tensor of any size")
     network = models.PaperModel(models.config(**tree["shape"]))
     network.load_state_dict(restore(tree["weights"], tensors, ours), strict=False)
     tokenizer = models.load_tokenizer() if tree["tokenizer"] else None
@@ -109,7 +114,7 @@ def read(stream: BufferedIOBase, ours: bool = False) -> Any:
     """Receive one value. Raises EOFError when the other side is gone, and ValueError for what is not a message."""
     length = struct.unpack("<Q", exactly(stream, 8))[0]
     if length > LARGEST[ours]:
-        raise ValueError(f"a message of more than {LARGEST[ours] // 2**20} MB was sent")
+        raise ValueError(f"it is larger than {LARGEST[ours] // 2**20} MB")
     return unpack(exactly(stream, length), ours)
 
 

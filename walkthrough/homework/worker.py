@@ -4,37 +4,13 @@
 submission does to it can only spoil that submission's own answers.
 """
 
-import io
 import os
 import resource
 import sys
 from typing import Any
 
-from IPython.core.interactiveshell import InteractiveShell
-from IPython.utils.capture import capture_output
-from traitlets.config import Config
-
 from walkthrough.homework import wire
-
-MOST_TEXT = 20_000  # characters kept of what one cell prints
-MOST_IMAGE = 2 * 2**20  # characters of one picture (base64)
-
-
-class TooMuchOutput(Exception):
-    """Raised in a cell that prints without end."""
-
-
-class Bounded(io.StringIO):
-    """What a cell prints, up to a limit; printing on and on ends the cell."""
-
-    def write(self, text: str) -> int:
-        """Keep what fits; raise TooMuchOutput at ten times the limit."""
-        if self.tell() < MOST_TEXT:
-            super().write(text[: MOST_TEXT - self.tell()])
-        self.asked = getattr(self, "asked", 0) + len(text)
-        if self.asked > 10 * MOST_TEXT:
-            raise TooMuchOutput(f"this cell printed more than {10 * MOST_TEXT:,} characters, and was stopped")
-        return len(text)
+from walkthrough.homework.kernel import Kernel, facts
 
 
 def limit(memory: int, processes: int) -> None:
@@ -46,50 +22,22 @@ def limit(memory: int, processes: int) -> None:
         resource.setrlimit(what, (most, most))
 
 
-def new_shell() -> InteractiveShell:
-    """IPython without colours or history, which keeps errors to be shown in the notebook."""
-    config = Config({"HistoryManager": {"enabled": False}, "InteractiveShell": {"colors": "nocolor"}})
-    return InteractiveShell.instance(config=config)
-
-
-def run_cell(shell: InteractiveShell, source: str) -> list[dict[str, Any]]:
-    """Run a cell as a kernel would; its outputs in the form that notebooks store."""
-    errors: list[dict[str, Any]] = []
-    shell._showtraceback = lambda kind, error, lines: errors.append(  # what ipykernel overrides, too
-        {"output_type": "error", "ename": kind.__name__, "evalue": str(error)[:500], "traceback": [str(x)[:MOST_TEXT] for x in lines]}
-    )  # fmt: skip
-    out, err = Bounded(), Bounded()
-    with capture_output(stdout=False, stderr=False) as shown:
-        sys.stdout, sys.stderr = out, err
-        try:
-            shell.run_cell(source, store_history=False)
-        finally:
-            sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
-    streams = [
-        {"output_type": "stream", "name": name, "text": stream.getvalue()}
-        for name, stream in (("stdout", out), ("stderr", err)) if stream.getvalue()
-    ]  # fmt: skip
-    pictures = [
-        {"output_type": "display_data", "data": dict(rich.data), "metadata": {}}
-        for rich in shown.outputs if len(repr(rich.data)) < MOST_IMAGE
-    ]  # fmt: skip
-    return streams + pictures + errors
-
-
-def answer(shell: InteractiveShell, request: dict[str, Any]) -> dict[str, Any]:
+def answer(kernel: Kernel, request: dict[str, Any]) -> dict[str, Any]:
     """What a request asks for, or the error that it met; never an exception of the submission's."""
+    names = kernel.shell.user_ns
+    kernel.shown.fresh(keep=False)
     try:
         if "cell" in request:
-            return {"outputs": run_cell(shell, request["cell"])}
+            return kernel.run(request["cell"])
         name = request.get("call") or request["name"]
-        if name not in shell.user_ns:
+        if name not in names:
             return {"missing": name}
-        found = shell.user_ns[name]
+        found = names[name]
         if "call" in request:
             return {"value": found(*request["inputs"])}
         return {"callable": True} if callable(found) else {"value": found}
     except BaseException as error:  # SystemExit and KeyboardInterrupt are answers, too
-        return {"error": type(error).__name__, "message": str(error)[:500]}
+        return facts(error, names)
 
 
 def main(memory: int, processes: int) -> None:
@@ -98,7 +46,7 @@ def main(memory: int, processes: int) -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)
-    shell = new_shell()
+    kernel = Kernel()
     limit(memory, processes)
     wire.write(answers, {"ready": True})
     while True:
@@ -106,12 +54,11 @@ def main(memory: int, processes: int) -> None:
             request = wire.read(requests, ours=True)
         except EOFError:
             return
-        with capture_output():
-            reply = answer(shell, request)
-            try:
-                message = wire.pack(reply)
-            except Exception as error:
-                message = wire.pack({"error": type(error).__name__, "message": str(error)[:500]})
+        reply = answer(kernel, request)
+        try:
+            message = wire.pack(reply)
+        except Exception as error:
+            message = wire.pack({"form": str(error)[:200]})
         wire.send(answers, message)
 
 

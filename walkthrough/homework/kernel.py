@@ -1,0 +1,204 @@
+"""IPython's own kernel without sockets: a cell runs as in JupyterLab, where nobody types and no window can open.
+
+What would stop a cell for want of a window, of a package manager or of an extension is noted, and the cell goes on.
+"""
+
+import ast
+import asyncio
+import builtins
+import contextlib
+import getpass
+import os
+import sys
+from types import TracebackType
+from typing import Any
+
+from ipykernel.ipkernel import IPythonKernel
+from ipykernel.kernelapp import IPKernelApp
+from IPython.core.error import StdinNotImplementedError, UsageError
+from traitlets.config import Config
+
+from walkthrough.homework.shown import Shown, Stream
+
+DEEPEST = 30  # lines of a traceback that are shown; to lay out a thousand takes a minute
+FORGIVEN = ("matplotlib", "pylab", "gui", "load_ext", "reload_ext", "pip", "uv", "conda", "mamba", "micromamba")
+PIP = {"PIP_RETRIES": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}  # there is no network to wait for
+
+
+class Kernel:
+    """A kernel of which cells and functions are asked; `shell` is what `get_ipython()` returns in it."""
+
+    def __init__(self) -> None:
+        self.shown, self.notes = Shown(key=b""), []
+        self.shown.fresh(keep=False)
+        sys.stdout, sys.stderr = Stream("stdout", self.shown), Stream("stderr", self.shown)
+        os.environ.update(PIP)
+        config = Config({"HistoryManager": {"enabled": False}, "InteractiveShell": {"colors": "nocolor"}})
+        self.loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(self.loop)
+        app = IPKernelApp.instance()  # where IPython looks for its kernel
+        app.kernel = IPythonKernel(session=self.shown, config=config)
+        self.shell = app.kernel.shell
+        builtins.input = getpass.getpass = nobody_types
+        for name in FORGIVEN:
+            if magic := self.shell.find_line_magic(name):
+                self.shell.register_magic_function(self.forgiving(name, magic), "line", name)
+        with contextlib.suppress(ImportError):
+            self.stay_inline()
+
+    def forgiving(self, name: str, magic: Any) -> Any:
+        """A line magic that says what it cannot do here, and stops nothing."""
+
+        def forgiven(line: str) -> Any:
+            try:
+                return magic(line)
+            except Exception as error:
+                self.note("magic", f"%{name} {line}".strip(), error)
+
+        forgiven.__doc__ = magic.__doc__
+        return forgiven
+
+    def stay_inline(self) -> None:
+        """Whoever asks matplotlib for a window gets figures in the notebook."""
+        import matplotlib
+        from matplotlib import pyplot
+
+        switch, inline = pyplot.switch_backend, "module://matplotlib_inline.backend_inline"
+
+        def switched(newbackend: str) -> None:
+            try:
+                switch(newbackend)
+            except ImportError as error:
+                self.note("window", str(newbackend), error)
+                matplotlib.rcParams["backend"] = inline
+                switch(inline)
+
+        pyplot.switch_backend = switched
+
+    def note(self, kind: str, what: str, error: Exception) -> None:
+        """Remember what could not be done, and say it where the cell prints."""
+        self.notes.append([kind, what[:80]])
+        print(f"{what}: {error} (this is left out when homework is marked)", file=sys.stderr)
+
+    def run(self, source: str) -> dict[str, Any]:
+        """Run a cell: its outputs, what it noted, and what stopped it.
+
+        A missing package, or an unknown magic, costs its own line and not the lines below.
+        """
+        outputs, self.notes = self.shown.fresh(keep=True), []
+        while True:
+            text, error = self.once(source)
+            rest = without(source, text, error, self.shell.user_ns)
+            if rest is None:
+                break
+            kind = "package" if isinstance(error, ImportError) else "magic"
+            self.notes.append([kind, str(getattr(error, "name", None) or error)[:80]])
+            source = rest
+        self.shown.keep = False
+        return {"outputs": outputs, "notes": self.notes, "stopped": error and facts(error, self.shell.user_ns)}
+
+    def once(self, source: str) -> tuple[str, BaseException | None]:
+        """The cell as Python, and the error that ended it."""
+        text, untold = source, None
+        try:
+            text = self.shell.transform_cell(source)
+        except Exception:
+            untold = sys.exc_info()
+        try:
+            result = self.loop.run_until_complete(self.finish(source, text, untold))
+        except BaseException as error:  # of a task in the background, too
+            self.shell.showtraceback()
+            return text, error
+        return text, result.error_before_exec or result.error_in_exec
+
+    async def finish(self, source: str, text: str, untold: Any) -> Any:
+        """Run a cell and what is done behind every one: its figures are shown."""
+        self.shell.set_custom_exc((Exception,), briefly)  # IPython drops it when an error cannot be shown
+        run = self.shell.run_cell_async
+        result = await run(source, store_history=True, transformed_cell=text, preprocessing_exc_tuple=untold)
+        self.shell.events.trigger("post_execute")
+        self.shell.events.trigger("post_run_cell", result)
+        return result
+
+
+def nobody_types(prompt: object = "", *args: Any, **kwargs: Any) -> str:
+    """What `input` and `getpass` are while homework is marked."""
+    raise StdinNotImplementedError("input() waits for somebody to type, and nobody is there when homework is marked")
+
+
+def briefly(shell: Any, kind: type, error: BaseException, trace: TracebackType, tb_offset: int | None = None) -> None:
+    """Show an error with the ends of its traceback, if that is long."""
+    seen = error
+    for _ in range(10):
+        if seen is None:
+            break
+        if seen.__traceback__ is not None:
+            shorten(seen.__traceback__)
+        seen = seen.__cause__ or seen.__context__
+    shell.showtraceback((kind, error, trace), tb_offset=tb_offset, running_compiled_code=True)
+
+
+def shorten(trace: TracebackType) -> None:
+    """Leave out the middle of a long traceback."""
+    lines = [trace]
+    while lines[-1].tb_next is not None:
+        lines.append(lines[-1].tb_next)
+    if len(lines) > DEEPEST:
+        lines[DEEPEST // 2].tb_next = lines[-DEEPEST // 2]
+
+
+def line_of(error: BaseException, user_ns: dict) -> int | None:
+    """The cell's own line at which it stopped."""
+    if isinstance(error, SyntaxError):
+        return error.lineno
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_globals is user_ns:
+            return trace.tb_lineno
+        trace = trace.tb_next
+    return None
+
+
+def without(source: str, text: str, error: BaseException | None, user_ns: dict) -> str | None:
+    """A cell from below the import, or the unknown magic, that stopped it, at its own lines; None if all else did."""
+    if isinstance(error, UsageError) and source.lstrip().startswith("%%"):
+        return "\n" + source.lstrip().partition("\n")[2]
+    if not isinstance(error, ImportError | UsageError):
+        return None
+    try:
+        statements = ast.parse(text).body
+    except SyntaxError:
+        return None
+    line = line_of(error, user_ns)
+    at = next((i for i, s in enumerate(statements) if line and s.lineno <= line <= s.end_lineno), None)
+    if at is None or (isinstance(error, ImportError) and not isinstance(statements[at], ast.Import | ast.ImportFrom)):
+        return None
+    stopped, below = statements[at], statements[at + 1 :]
+    again = ""
+    if isinstance(stopped, ast.Import):  # `import a, b`: b is still to come
+        roots = [alias.name.partition(".")[0] for alias in stopped.names]
+        root = str(error.name).partition(".")[0]
+        left = stopped.names[roots.index(root) + 1 :] if root in roots else []
+        again = ast.unparse(ast.Import(left)) + "; " if left else ""
+    if not below and not again:
+        return None
+    lines, start = text.splitlines(), below[0].lineno if below else stopped.end_lineno
+    here = lines[start - 1].encode()[below[0].col_offset :].decode() if below else ""
+    if below and not isinstance(below[0], ast.stmt):
+        return None
+    return "\n" * (stopped.lineno - 1) + again + "\n" * (start - stopped.lineno) + "\n".join([here, *lines[start:]])
+
+
+def facts(error: BaseException, user_ns: dict) -> dict[str, Any]:
+    """What the grader has to know of an error to say it in a sentence."""
+    try:
+        said = error.msg if isinstance(error, SyntaxError) else str(error)
+    except Exception:
+        said = ""
+    what = error.filename if isinstance(error, FileNotFoundError) else getattr(error, "name", None)
+    return {
+        "error": type(error).__name__,
+        "message": str(said)[:500],
+        "what": str(what or "")[:80],
+        "line": line_of(error, user_ns),
+    }
