@@ -1,5 +1,6 @@
 """Sphinx's settings for the course's site, which `python docs/build.py` builds."""
 
+import sys
 import tomllib
 from pathlib import Path
 
@@ -9,12 +10,15 @@ from sphinx.application import Sphinx
 
 from walkthrough import export
 
+sys.path.insert(0, str(Path(__file__).parent))
+import publishing
+
 PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 REPOSITORY = PROJECT["urls"]["Repository"]
 
 project = html_title = "walkthrough"
 author = "the authors of the course"
-extensions = ["myst_nb"]
+extensions = ["myst_nb", "sphinx.ext.githubpages", "publishing", "front"]
 exclude_patterns = ["README.md"]  # its sections are included by our pages
 nb_execution_mode = "off"
 nb_ipywidgets_js = {}
@@ -26,6 +30,11 @@ html_static_path = ["_static"]
 html_css_files = ["custom.css"]
 html_favicon = "_static/favicon.svg"
 html_use_index = False
+html_baseurl = publishing.site_address(PROJECT["urls"])
+site_description = (
+    "Watch an induction head find a name, ablate it, and see the prediction go. A hands-on course in mechanistic interpretability: "
+    "take trained transformers apart on your laptop."
+)
 html_context = {"default_mode": "auto"}  # light or dark, as the reader's system is
 html_theme_options = {
     "repository_url": REPOSITORY,

@@ -1,0 +1,194 @@
+/* The front page's explorer: a prompt, one head's attention, and the next token with and without that head.
+
+What the page opens with was computed while it was built; only another prompt, or another place in this one, needs the engine. */
+(() => {
+  const { visible, quoted, percent, make, svg, bars, code, data } = window.walkthroughParts;
+  const place = document.getElementById("wf-live"), story = data("wf-story");
+  const EXAMPLES = [
+    ["a class", story.prompt],
+    ["a function", "def feed_walrus(fish):\n    return fish\n\nfeed_wal"],
+    ["nothing twice", "import numpy as np\n\nx = np."],
+  ];
+  const HERE = { model: story.model, prompt: story.prompt, head: story.head, query: story.query, off: false };
+  const HALF = 0.5;  // of a head's attention: with less, it looks elsewhere rather
+  let state = { ...HERE }, shown = null, asked = 0, timer = 0, engine = null;
+  const heads = Object.keys(story.looks);
+
+  // What is asked, of the page's own numbers or of the engine
+
+  /** Everything that a state shows: {tokens, looks, before, after, query}, where `before` and `after` are {top, chance}. */
+  async function answer({ prompt, head, query, off }) {
+    if (prompt === story.prompt && (query == null || query === story.query)) {
+      const { tokens, without } = story;
+      return { tokens, looks: story.looks, query: story.query, next: story.next[1], before: without[""], after: without[head] };
+    }
+    engine ??= window.walkthroughEngine(story.model, progress).catch((error) => { engine = null; throw error; });
+    const model = await engine;
+    bar.hidden = true;
+    return model.look({ prompt, head, query, off });
+  }
+
+  function progress(share) {
+    bar.hidden = false;
+    bar.firstChild.value = share;
+    if (!bar.dataset.said) { bar.dataset.said = ""; say("Fetching the model once, 5 MB."); }
+  }
+
+  // What stands in the page
+
+  const field = make("textarea", { id: "wf-prompt", rows: 6, spellcheck: "false", autocapitalize: "off", autocomplete: "off", oninput: typed });
+  const examples = make("div", { class: "wf-row", role: "group", "aria-label": "prompts to begin with" }, ...EXAMPLES.map(([name, text]) =>
+    make("button", { type: "button", onclick: () => change({ prompt: text, query: null }) }, name)));
+  const message = make("p", { class: "wf-message", role: "status" });
+  const bar = make("div", { class: "wf-progress", hidden: true }, make("progress", { max: 1, value: 0, "aria-label": "fetching the model" }));
+  const picture = make("div", { class: "wf-picture" }), text = make("p", { class: "wf-say", "aria-live": "polite" });
+  const choice = make("select", { id: "wf-head", onchange: () => change({ head: choice.value }) }, ...heads.map((head) =>
+    make("option", { value: head }, story.kinds[head] ? `${head}, ${story.kinds[head]}` : head)));
+  const ablate = make("button", { type: "button", class: "wf-ablate", "aria-pressed": "false", onclick: () => change({ off: !state.off }) });
+  const copy = make("button", { type: "button", onclick: copyLink }, "Copy a link to this");
+  const before = make("div"), after = make("div"), numbers = make("details", { class: "wf-numbers" }, make("summary", {}, "The numbers"));
+  const say = (words) => { message.textContent = words; };
+  const live = make("div", { role: "region", "aria-label": "explorer of an induction head" },
+    make("div", { class: "wf-two" },
+      make("div", {}, make("label", { for: "wf-prompt" }, "Your Python code"), field, examples),
+      make("div", {}, make("p", { class: "wf-label" }, "What the model reads: choose the token from which it looks back"), picture)),
+    message, bar,
+    make("div", { class: "wf-row wf-controls" }, make("label", { for: "wf-head" }, "head"), choice, ablate, copy),
+    text, make("div", { class: "wf-two" }, before, after), numbers);
+
+  function copies(tokens, query) {
+    return tokens.map((_, key) => key).filter((key) => key > 1 && key <= query && tokens[key - 1] === tokens[query]);
+  }
+
+  /** What is to be seen, in a sentence or two. */
+  function told({ tokens, looks, query, next, before, after }) {
+    const weights = looks[state.head], key = weights.indexOf(Math.max(...weights)), found = query ? copies(tokens, query) : [];
+    const share = found.reduce((sum, k) => sum + weights[k], 0), from = quoted(tokens[query]);
+    const most = `it looks most at ${quoted(tokens[key])} (${percent(weights[key])})`;
+    const looked = !found.length ? `${from} stands nowhere earlier in this prompt, so an induction head has nothing to find: head ${state.head} rests, and ${most}.`
+      : share < HALF ? `${from} stands earlier, too, but head ${state.head} does not look at what followed it (${percent(share)}): ${most}.`
+        : `From ${from}, head ${state.head} looks back at what followed an earlier ${from}: ${percent(share)} of its attention is on `
+          + `${[...new Set(found.map((k) => quoted(tokens[k])))].slice(0, 3).join(" and ")}.`;
+    const first = `The model says ${quoted(next)} next, with ${percent(before.chance)}`;
+    if (!state.off) return `${looked} ${first}.`;
+    const change = after.chance < before.chance / 2 ? `without head ${state.head}, ${percent(after.chance)} are left`
+      : `without head ${state.head} it is ${percent(after.chance)}, so this head matters little here`;
+    const other = after.top[0][0] === next ? "" : ` Its first guess is now ${quoted(after.top[0][0])}.`;
+    return `${looked} ${first}; ${change}.${other}`;
+  }
+
+  let drawn = null;
+  function paint() {
+    const { tokens, looks, query, next, before: was, after: is } = shown, weights = looks[state.head];
+    if (drawn?.tokens !== tokens) {
+      const made = code(tokens, "tokens of the prompt", (i) => change({ query: i }));
+      const arc = svg("svg", { class: "wf-arc", "aria-hidden": "true" });
+      drawn = { tokens, ...made, arc };
+      made.box.append(arc);
+      picture.replaceChildren(made.box);
+    }
+    drawn.buttons.forEach((button, i) => {
+      button.style.setProperty("--weight", (weights[i] ?? 0).toFixed(3));
+      button.setAttribute("aria-pressed", String(i === query));
+      button.disabled = i === 0;
+    });
+    drawArc();
+    field.setAttribute("aria-invalid", "false");
+    choice.value = state.head;
+    ablate.textContent = state.off ? `Put head ${state.head} back` : `Ablate head ${state.head}`;
+    ablate.setAttribute("aria-pressed", String(state.off));
+    before.replaceChildren(make("p", { class: "wf-label" }, "Next token, as trained"), bars(was.top, next, "next token, as trained"), goes(was));
+    const label = `Next token, head ${state.head} ablated`;
+    after.replaceChildren(...(state.off ? [make("p", { class: "wf-label" }, label), bars(is.top, next, label), goes(is)] : []));
+    text.textContent = told(shown);
+    showNumbers();
+    place.dataset.shown = `${state.prompt.length} ${query} ${state.head} ${state.off}`;
+  }
+
+  const goes = ({ goes }) => (goes ? make("p", { class: "wf-goes" }, "it goes on: ", make("code", {}, visible(goes))) : "");
+
+  /** An arc from the query to the token that the head looks at most, over the code. */
+  function drawArc() {
+    const { box, buttons, arc } = drawn, weights = shown.looks[state.head], key = weights.indexOf(Math.max(...weights));
+    arc.replaceChildren();
+    if (key === shown.query) return;
+    const home = box.getBoundingClientRect(), at = (i) => {
+      const { left, width, top, height } = buttons[i].getBoundingClientRect();
+      return { x: left - home.left + width / 2 + box.scrollLeft, top: top - home.top, bottom: top - home.top + height };
+    };
+    const a = at(shown.query), b = at(key), above = b.bottom <= a.top;
+    const end = above ? b.bottom + 3 : b.top - 3, bend = above ? (a.top + b.bottom) / 2 : Math.min(a.top, b.top) - 22;
+    const d = above ? `M${a.x} ${a.top} C${a.x + 46} ${bend} ${b.x + 46} ${bend} ${b.x} ${end}` : `M${a.x} ${a.top} C${a.x} ${bend} ${b.x} ${bend} ${b.x} ${end}`;
+    const tip = above ? `M${b.x} ${end} l9 4 l-5 6 z` : `M${b.x} ${end} l-5 -8 h10 z`;
+    arc.setAttribute("width", box.scrollWidth);
+    arc.setAttribute("height", box.scrollHeight);
+    arc.append(svg("path", { d, class: "wf-line", "stroke-dasharray": state.off ? "3 5" : null, "stroke-width": 1 + 2 * weights[key] }), svg("path", { d: tip, class: "wf-tip" }));
+  }
+
+  function showNumbers() {
+    const { tokens, looks, query } = shown, weights = looks[state.head];
+    const rows = tokens.slice(0, query + 1).map((token, i) =>
+      make("tr", {}, make("th", { scope: "row" }, String(i)), make("td", {}, visible(token)), make("td", {}, percent(weights[i]))));
+    const caption = `Head ${state.head}: attention from ${quoted(tokens[query])}, position ${query}`;
+    const table = make("div", { class: "wf-table", tabindex: 0, role: "region", "aria-label": caption }, make("table", {}, make("caption", {}, caption),
+      make("thead", {}, make("tr", {}, ...["position", "token", "attention"].map((name) => make("th", { scope: "col" }, name)))), make("tbody", {}, ...rows)));
+    numbers.replaceChildren(numbers.firstChild, table, ...(shown.looks === story.looks ? [document.getElementById("wf-heads").firstChild.cloneNode(true)] : []));
+  }
+
+  // What changes
+
+  async function change(changes, link = true) {
+    clearTimeout(timer);
+    const mine = ++asked, wanted = { ...state, ...changes };
+    state = wanted;
+    if ("prompt" in changes && field.value !== wanted.prompt) field.value = wanted.prompt;
+    try {
+      const found = await answer(wanted);
+      if (mine !== asked) return;
+      shown = found;
+      state.query = found.query;
+      say("");
+      paint();
+      if (link) history.replaceState(null, "", isHome() ? location.pathname + location.search : `#${hash()}`);
+    } catch (error) {
+      if (mine !== asked || error.stale) return;
+      bar.hidden = true;
+      field.setAttribute("aria-invalid", "true");
+      say(error.message);
+    }
+  }
+  function typed() {
+    clearTimeout(timer);
+    timer = setTimeout(() => change({ prompt: field.value, query: null }), 120);
+  }
+  const isHome = () => Object.keys(HERE).every((key) => state[key] === HERE[key]);
+  const hash = () => new URLSearchParams({ model: state.model, prompt: state.prompt, head: state.head, query: state.query, off: state.off ? 1 : 0 }).toString();
+
+  /** The state that the address holds; null where it holds none, as after a link to a heading. */
+  function linked() {
+    const given = new URLSearchParams(location.hash.slice(1)), query = given.get("query");
+    if (!given.has("prompt")) return null;
+    if ((given.get("model") ?? story.model) !== story.model) say(`This page has the model ${quoted(story.model)} only, so the link's own is not shown.`);
+    return {
+      model: story.model, prompt: given.get("prompt"), off: given.get("off") === "1", head: heads.includes(given.get("head")) ? given.get("head") : story.head,
+      query: /^\d+$/.test(query ?? "") ? Number(query) : null,
+    };
+  }
+  async function copyLink() {
+    const link = `${location.href.split("#")[0]}#${hash()}`;
+    try {
+      await navigator.clipboard.writeText(link);
+      say("The link is copied: whoever opens it sees this prompt, head and token.");
+    } catch {
+      history.replaceState(null, "", `#${hash()}`);
+      say("This browser does not let the page copy: the link stands in the address bar.");
+    }
+  }
+
+  field.value = state.prompt;
+  place.replaceChildren(live);
+  new ResizeObserver(() => { if (shown) drawArc(); }).observe(picture);
+  addEventListener("hashchange", () => { const given = linked(); if (given) change(given, false); });
+  const given = linked();
+  change({}, false).then(() => { if (given) change(given, false); });
+})();

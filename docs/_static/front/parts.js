@@ -1,0 +1,84 @@
+/* What the front page and the training page share: elements, tokens as code, bars, and choices that need no model. */
+(() => {
+  const MARKS = { " ": "·", "\n": "⏎", "\t": "⇥" };
+  const visible = (token) => token.replace(/[ \n\t]/g, (c) => MARKS[c]);
+  const quoted = (token) => `“${visible(token)}”`;
+  const percent = (share) => `${(100 * share).toFixed(1)} %`;
+
+  /** An element with attributes (`on…` are listeners) and children. */
+  function make(tag, attributes = {}, ...children) {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+      else if (value === true) element.setAttribute(name, "");
+      else if (value !== false && value != null) element.setAttribute(name, value);
+    }
+    element.append(...children.filter((child) => child != null));
+    return element;
+  }
+
+  function svg(tag, attributes = {}, ...children) {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [name, value] of Object.entries(attributes)) if (value != null) element.setAttribute(name, value);
+    element.append(...children);
+    return element;
+  }
+
+  /** Next tokens with bars as long as their probabilities; `said` stands out. */
+  function bars(top, said, label) {
+    return make("ol", { class: "wf-bars", "aria-label": label }, ...top.map(([token, chance]) =>
+      make("li", { class: token === said ? "wf-said" : null }, make("code", {}, visible(token)),
+        make("span", { class: "wf-track" }, make("i", { style: `--share: ${chance.toFixed(4)}` })),
+        make("span", { class: "wf-share" }, percent(chance)))));
+  }
+
+  /** Arrow keys, Home and End move the focus among buttons, of which Tab reaches one. */
+  function roving(box, buttons, first = 0) {
+    const reach = (button) => buttons.forEach((other) => { other.tabIndex = other === button ? 0 : -1; });
+    if (buttons.length) reach(buttons[Math.min(first, buttons.length - 1)]);
+    box.addEventListener("focusin", ({ target }) => { if (buttons.includes(target)) reach(target); });
+    box.addEventListener("keydown", (event) => {
+      const steps = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -Infinity, End: Infinity };
+      const from = buttons.indexOf(event.target.closest("button"));
+      if (from < 0 || !(event.key in steps)) return;
+      event.preventDefault();
+      buttons[Math.max(0, Math.min(buttons.length - 1, from + steps[event.key]))].focus();
+    });
+  }
+
+  /** A prompt's tokens as buttons, set as code is: a line break goes to a new line. `pick(i)` on click and Enter. */
+  function code(tokens, label, pick) {
+    const box = make("div", { class: "wf-code", role: "group", "aria-label": label }), buttons = [];
+    tokens.forEach((token, i) => {
+      const [head, ...lines] = token.split("\n"), text = head + (lines.length ? "⏎" : "");
+      const button = make("button", { type: "button", class: i ? "wf-token" : "wf-token wf-bos", title: `position ${i}`,
+        "aria-label": `${visible(token)}, position ${i}`, "aria-pressed": "false", onclick: () => pick(i) }, text);
+      buttons.push(button);
+      box.append(button, ...lines.flatMap((line) => [make("br"), line]));
+      if (!i) box.append(make("br"));
+    });
+    roving(box, buttons, tokens.length - 1);
+    return { box, buttons };
+  }
+
+  /** Data that stands in the page. */
+  const data = (id) => JSON.parse(document.getElementById(id).textContent);
+
+  for (const place of document.querySelectorAll("[data-choices]")) {
+    const items = data(place.dataset.choices), label = place.dataset.label, body = make("div", { "aria-live": "polite" });
+    const show = (i) => {
+      buttons.forEach((button, j) => button.setAttribute("aria-pressed", String(i === j)));
+      const { after, source, head, weight, top } = items[i];
+      const looked = source ? `Head ${head} looks back at ${quoted(source)} with ${percent(weight)} of its attention.` : null;
+      body.replaceChildren(make("p", { class: "wf-after" }, "After ", make("code", {}, visible(after)), ":"), bars(top, null, label),
+        ...(looked ? [make("p", { class: "wf-quiet" }, looked)] : []));
+    };
+    const buttons = items.map(({ after }, i) => make("button", { type: "button", onclick: () => show(i) }, visible(after)));
+    const group = make("div", { class: "wf-row", role: "group", "aria-label": `${label}: choose what stands before` }, ...buttons);
+    roving(group, buttons);
+    place.replaceChildren(group, body);
+    show(0);
+  }
+
+  window.walkthroughParts = { visible, quoted, percent, make, svg, bars, roving, code, data };
+})();
