@@ -51,19 +51,21 @@ export class Model {
 
   /**
    * A run of these ids. `changes` may have `ablate`, heads [layer, head] that add nothing; `mean`, heads that add what they
-   * add on average over this prompt; `freeze`, true for the patterns that the unchanged run has, or a text of as many
-   * tokens for the patterns of that. After the first, only what follows the first new token is computed, if it can be.
+   * add on average over this prompt; `freeze`, heads whose patterns are those of the unchanged run (true: all heads), or a
+   * text of as many tokens, whose patterns all heads take. After the first, only what follows the first new token is computed, if it can be.
    */
   run(ids, changes = {}) {
     const { ablate = [], mean = [], freeze } = changes;
     [...ablate, ...mean].forEach((head) => this.check(head));
-    const key = JSON.stringify([ablate, mean, freeze]), whole = mean.length || freeze;
+    const some = Array.isArray(freeze), key = JSON.stringify([ablate, mean, freeze]), whole = mean.length || (some ? freeze.length : freeze);
     let forced;
-    if (freeze) {
-      const others = freeze === true ? ids : this.reader.prompt(freeze, this.n_ctx);
+    if (some) freeze.forEach((head) => this.check(head));
+    if (whole && freeze) {
+      const others = typeof freeze === "string" ? this.reader.prompt(freeze, this.n_ctx) : ids, frozen = some && new Set(freeze.map(String));
       if (others.length !== ids.length)
         throw new Error(`the patterns are of ${others.length} tokens, and this prompt has ${ids.length}: give one of as many`);
-      forced = this.run(others);
+      const from = this.run(others);
+      forced = (l, h) => (!frozen || frozen.has(`${l},${h}`) ? from.layers[l].pattern : null);
     }
     const last = this.runs.get(key);
     let from = 0;
@@ -110,7 +112,7 @@ export class Run {
       const q = through(placed, "q");
       layer.k.set(through(placed, "k"), start);
       layer.v.set(through(resid, "v"), start);
-      for (let h = 0; h < model.n_heads; h++) this.attend(l, h, q, forced?.layers[l].pattern);
+      for (let h = 0; h < model.n_heads; h++) this.attend(l, h, q, forced?.(l, h));
       for (const [of, h] of ablate) if (of === l) this.level(l, h, 0);
       for (const [of, h] of mean) if (of === l) this.level(l, h, 1);
       const added = through(layer.z.subarray(start, n * d_model), "o"), next = this.resid[l + 1];
