@@ -126,3 +126,22 @@ RIGHT = {
 def right():
     """Right answers to the small assignment."""
     return dict(RIGHT)
+
+
+@pytest.fixture
+def mark(small_course, tmp_path, monkeypatch):
+    """Judge a notebook, a text or a file against the small assignment, with short times; its verdicts and remarks."""
+    from walkthrough.homework import judge as judging
+    from walkthrough.homework.course import tasks_of
+
+    monkeypatch.setattr(judging, "CELL_SECONDS", 8.0)
+    monkeypatch.setattr(judging, "CALL_SECONDS", 8.0)
+    release = nbformat.read(small_course / "release" / "hw1" / "hw1.ipynb", 4)
+
+    def run(submission):
+        file = tmp_path / "hw1.ipynb"
+        text = submission if isinstance(submission, str) else nbformat.writes(submission)
+        file.write_text(text, encoding="utf-8")
+        return judging.judge(file, release, tasks_of(small_course, "hw1"), "secret", "ann")
+
+    return run

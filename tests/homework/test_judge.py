@@ -7,27 +7,9 @@ import pytest
 
 from walkthrough.exercises.check import NOT_ATTEMPTED, RIGHT, WRONG
 from walkthrough.homework import judge as judging
-from walkthrough.homework.course import tasks_of
-from walkthrough.homework.judge import judge
 
 pytestmark = pytest.mark.usefixtures("box")
 LABELS = ("hw1-1", "hw1-2", "hw1-3")
-
-
-@pytest.fixture
-def mark(small_course, tmp_path, monkeypatch):
-    """Judge a notebook, a text or a file against the small assignment, with short times; its verdicts and remarks."""
-    monkeypatch.setattr(judging, "CELL_SECONDS", 8.0)
-    monkeypatch.setattr(judging, "CALL_SECONDS", 8.0)
-    release = nbformat.read(small_course / "release" / "hw1" / "hw1.ipynb", 4)
-
-    def run(submission):
-        file = tmp_path / "hw1.ipynb"
-        text = submission if isinstance(submission, str) else nbformat.writes(submission)
-        file.write_text(text, encoding="utf-8")
-        return judge(file, release, tasks_of(small_course, "hw1"), "secret", "ann")
-
-    return run
 
 
 @pytest.fixture

@@ -39,6 +39,10 @@ class Judged:
         return f"{label} “{self.asked[label]}”" if self.asked.get(label) else label
 
 
+class Missing(BaseException):
+    """There is no such name in the notebook. (Not a LookupError, of which a judgement has its own.)"""
+
+
 class Unmarked(BaseException):
     """There is no answer to mark; the message is the sentence for it. No check takes it for an error of the student's."""
 
@@ -102,12 +106,12 @@ class Run:
     def attempt(self, name: str) -> Any:
         """What the submission calls by this name: a value, or a function that is called in the sandbox.
 
-        Raises LookupError if there is no such name, and Unmarked.
+        Raises Missing if there is no such name, and Unmarked.
         """
         self.answer = None
         reply = self.of({"name": name}, name)
         if "missing" in reply:
-            raise LookupError(name)
+            raise Missing(name)
         if not reply.get("callable"):
             return self.value(reply)
         return lambda *inputs: self.value(self.of({"call": name, "inputs": list(inputs)}, name))
@@ -146,7 +150,7 @@ NOTES = {
 def noted(notes: Any) -> list[str]:
     """What a cell could not have, in sentences; the sandbox's word is bounded."""
     kept = [note for note in notes if isinstance(note, list) and len(note) == 2] if isinstance(notes, list) else []
-    return list(dict.fromkeys(NOTES[kind].format(plain(what)) for kind, what in kept[:9] if kind in NOTES))
+    return list(dict.fromkeys(NOTES[str(kind)].format(plain(what)) for kind, what in kept[:9] if str(kind) in NOTES))
 
 
 def well_formed(outputs: Any) -> list[NotebookNode]:
@@ -174,7 +178,7 @@ def verdict_on(run: Run, task: Task, label: str, seed: int, others: set[str]) ->
     """The verdict on one task; whatever the submission answers, there is one."""
     try:
         return verdict(task, run.attempt(task.name), seed, copied=tuple)
-    except LookupError:
+    except Missing:
         sentence = missing(label, task.name, run.cells, run.stops, others - {task.name})
     except Unmarked as unmarked:
         sentence = str(unmarked)

@@ -20,7 +20,7 @@ from traitlets.config import Config
 
 from walkthrough.homework.shown import Shown, Stream
 
-DEEPEST = 30  # lines of a traceback that are shown; to lay out a thousand takes a minute
+DEEPEST = 12  # lines of a traceback that are shown; to lay out a thousand takes a minute
 FORGIVEN = ("matplotlib", "pylab", "gui", "load_ext", "reload_ext", "pip", "uv", "conda", "mamba", "micromamba")
 PIP = {"PIP_RETRIES": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}  # there is no network to wait for
 

@@ -41,8 +41,9 @@ def stop(facts: Mapping[str, Any]) -> str:
     """What stopped a cell, and in which line."""
     if "gone" in facts:
         return f"its cell was stopped: {facts['gone']}"
-    name, what = plain(facts.get("error")), plain(facts.get("what"))
-    message = plain(facts.get("message"), 200)
+    name, what = plain(facts.get("error")), plain(facts.get("what") or "")
+    message = plain(facts.get("message") or "", 200)
+    message = "it breaks off: is a bracket or a quote left open?" if message == "incomplete input" else message
     line = facts.get("line")
     where = f"its cell stopped in line {line}" if isinstance(line, int) else "its cell stopped"
     known = STOPS.get("MemoryError" if "allocate" in message else name)
