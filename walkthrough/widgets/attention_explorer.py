@@ -9,6 +9,8 @@ import torch
 from matplotlib.axes import Axes
 
 from walkthrough import figures
+from walkthrough.interventions import Hooks
+from walkthrough.widgets.ablation import answered, heads_of
 from walkthrough.widgets.explorer import Explorer, excerpt, prompt_tokens, quoted, shown, table, the_model, within
 
 HELD = 4_000_000  # shares of attention that a prompt may have in a page, a byte each
@@ -19,25 +21,27 @@ class AttentionExplorer(Explorer):
 
     `models` is a model, its name, or a mapping of names to models that read the same tokens; any two of their layers stand
     side by side. "Times the size of the value" weighs each attention by ‖x W_V W_O‖ of the token that it reaches, as a
-    share of the largest in the prompt (Elhage et al. 2021, "Attention Heads as Information Movement"). Models may be of any
-    kind that has attention; a prompt whose patterns are too many for a page is refused.
+    share of the largest in the prompt (Elhage et al. 2021, "Attention Heads as Information Movement"). Heads can be ablated,
+    and patterns frozen: then the patterns are those of the changed run, and the predictions of both runs stand side by side.
+    Models may be of any kind that has attention; a prompt whose patterns are too many for a page is refused.
     """
 
     name = "Attention explorer"
     shows = "where each head looks from the token under the pointer"
     script = "attention.js"
+    beside = ("ablation.js",)
 
     def __init__(self, models: Any, prompts: str | Sequence[str], **view: Any) -> None:
         self.models = models
         super().__init__(prompts, **view)
 
     def fixed(self) -> dict[str, Any]:
-        """Nothing to show, but the models are looked up."""
+        """How many heads the models have; they are looked up."""
         named = self.models if isinstance(self.models, Mapping) else {"": self.models}
         if not named:
             raise ValueError("there is no model to look at: give one or more")
         self.models = {name: the_model(model, beyond=True) for name, model in named.items()}
-        return {}
+        return {"heads": heads_of(self.models)}
 
     def look(self, prompt: str) -> dict[str, Any]:
         """The prompt's tokens; for each layer, its patterns in hundredths and the sizes of its values."""
@@ -50,20 +54,36 @@ class AttentionExplorer(Explorer):
                 )
             tokens = model.to_str_tokens(ids[0])
             check_size(self.models.values(), len(tokens))
-            cache = model.run_with_cache(ids, names_filter=lambda hook: hook.endswith(("hook_pattern", "hook_v")))[1]
-            for layer in range(model.cfg.n_layers):
-                pattern, values = (cache[f"blocks.{layer}.attn.hook_{which}"][0] for which in ("pattern", "v"))
-                values = values.repeat_interleave(
-                    pattern.shape[0] // values.shape[1], 1
-                )  # heads of a group share theirs
-                norms = (values.transpose(0, 1) @ model.blocks[layer].attn.W_O).norm(dim=-1)
-                hundredths = (100 * pattern).round().to(torch.uint8)
-                layers.append({
-                    "name": f"{name} layer {layer}".strip(), "layer": layer,
-                    "pattern": base64.b64encode(hundredths.numpy().tobytes()).decode(),
-                    "norms": [[round(norm, 3) for norm in head] for head in norms.tolist()],
-                })  # fmt: skip
+            layers += self.layers_of(name, ids)
         return {"tokens": tokens, "layers": layers}
+
+    def layers_of(self, name: str, ids: torch.Tensor, hooks: Hooks = ()) -> list[dict[str, Any]]:
+        """Of each layer of one model its patterns in hundredths and the sizes of its values, in a run with these hooks."""
+        model, layers = self.models[name], []
+        with model.hooks(fwd_hooks=list(hooks)):
+            cache = model.run_with_cache(ids, names_filter=lambda hook: hook.endswith(("hook_pattern", "hook_v")))[1]
+        for layer in range(model.cfg.n_layers):
+            pattern, values = (cache[f"blocks.{layer}.attn.hook_{which}"][0] for which in ("pattern", "v"))
+            shared = pattern.shape[0] // values.shape[1]  # heads of a group share theirs
+            values = values.repeat_interleave(shared, 1)
+            norms = (values.transpose(0, 1) @ model.blocks[layer].attn.W_O).norm(dim=-1)
+            hundredths = (100 * pattern).round().to(torch.uint8)
+            layers.append({
+                "name": f"{name} layer {layer}".strip(), "layer": layer,
+                "pattern": base64.b64encode(hundredths.numpy().tobytes()).decode(),
+                "norms": [[round(norm, 3) for norm in head] for head in norms.tolist()],
+            })  # fmt: skip
+        return layers
+
+    def answer(self, question: dict[str, Any]) -> Any:
+        """What changes if heads of one of the models are ablated, or their patterns frozen; a new prompt."""
+        if not question.keys() & {"ablate", "each"}:
+            return super().answer(question)
+        name = list(self.models)[question.get("model", 0)]
+        found, hooks = answered(self.models[name], question)
+        if "patterns" not in question:
+            return found
+        return found | {"layers": self.layers_of(name, prompt_tokens(self.models[name], question["prompt"]), hooks)}
 
     def pattern(self, prompt: str, layer: int) -> torch.Tensor:
         """The stored patterns of one of the layers of all models, [head, query, key], rounded to hundredths."""

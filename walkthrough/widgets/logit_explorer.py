@@ -11,6 +11,7 @@ from walkthrough import figures
 from walkthrough.attribution import first_layer, path_names, path_sources
 from walkthrough.beyond.frozen_sources import part_names, part_sources, source_hooks
 from walkthrough.beyond.frozen_weights import b_U_of
+from walkthrough.widgets.ablation import answered, heads_of, rounded
 from walkthrough.widgets.explorer import (
     Explorer,
     beyond_the_paper,
@@ -42,23 +43,20 @@ def by_size(bars: torch.Tensor) -> torch.Tensor:
     return (100 * bars).round().abs().sort(dim=0, descending=True, stable=True).indices
 
 
-def rounded(values: torch.Tensor) -> list:
-    """Values with four decimals."""
-    return (values.double().mul(10_000).round() / 10_000).tolist()
-
-
 class LogitExplorer(Explorer):
     """Hover over a token: what the model expects after it; click a prediction: its logit as a sum of bars, one a path.
 
     A path is the direct one, a head, or a chain of heads; a click on its bar shows from which positions it comes, with
     attention patterns as they are in this run. "Above the mean" takes from each path its mean over the vocabulary, as a
     softmax sees differences only. A model with more than 1000 paths is expanded from a later layer on, as `note` says; in one
-    that is not of the paper's kind, a bar is a part of the last stream: a head, an MLP, a bias, the embedding.
+    that is not of the paper's kind, a bar is a part of the last stream: a head, an MLP, a bias, the embedding. Heads can be
+    ablated, and patterns frozen, to see what the model expects then.
     """
 
     name = "Logit explorer"
     shows = "what the model expects after each token, and the paths that put it there"
     script = "logits.js"
+    beside = ("ablation.js",)
 
     def __init__(self, model: Any, prompts: str | Sequence[str], **view: Any) -> None:
         self.model = model
@@ -68,18 +66,18 @@ class LogitExplorer(Explorer):
     def fixed(self) -> dict[str, Any]:
         """The names of the paths, and a note if they do not start from the embedding."""
         self.model = the_model(self.model, beyond=True)
-        n_layers, n_heads = self.model.cfg.n_layers, self.model.cfg.n_heads
+        n_layers, n_heads, heads = self.model.cfg.n_layers, self.model.cfg.n_heads, heads_of({"": self.model})
         if beyond_the_paper(self.model):
             self.mean = self.model.W_U.mean(-1, keepdim=True)
             run = self.model.run_with_cache(self.model.to_tokens("a")[:, :1], names_filter=source_hooks)[1]
-            return {"paths": part_names(self.model, run), "note": PARTS}
+            return {"paths": part_names(self.model, run), "note": PARTS, "heads": heads}
         self.first, self.mean = first_layer(n_layers, n_heads), self.model.W_U.mean(-1, keepdim=True)
         self.W_V, self.W_O = self.model.W_V[self.first :], self.model.W_O[self.first :]
         note = self.first and (
             f"This model has {(n_heads + 1) ** n_layers} paths: too many, so here they start from the stream that "
             f"layer {self.first} reads, with all that earlier layers put there."
         )
-        return {"paths": path_names(n_layers, n_heads, self.first), "note": note or ""}
+        return {"paths": path_names(n_layers, n_heads, self.first), "note": note or "", "heads": heads}
 
     def run(self, prompt: str) -> tuple[Any, ...]:
         """Ids, logits, and the stream and patterns from which paths start; ids of the predictions of each position.
@@ -152,7 +150,9 @@ class LogitExplorer(Explorer):
         return answer
 
     def answer(self, question: dict[str, Any]) -> Any:
-        """All paths of a position; one path's sources, if one is named; a new prompt."""
+        """All paths of a position; one path's sources, if one is named; what changes if heads are ablated; a new prompt."""
+        if question.keys() & {"ablate", "each"}:
+            return answered(self.model, question)[0]
         if "position" not in question:
             return super().answer(question)
         prompt, position = question["prompt"], question["position"]

@@ -1,8 +1,14 @@
 /** Where each head of a layer looks, from the token under the pointer; one layer, or two side by side. */
-function draw({ body, record, view, choose }) {
-  const { tokens, layers } = record, n = tokens.length;
-  const patterns = layers.map(({ pattern }) => bytes(pattern));  // [head][query][key], in hundredths
-  const sizes = layers.map(({ norms }) => norms.map((row) => { const most = Math.max(...row); return row.map((x) => x / most); }));
+function draw({ body, data, prompt, record, view, choose, ask }) {
+  const { tokens } = record, n = tokens.length;
+  let layers, patterns, sizes;
+  /** Take these layers: those of the run as it is, or of one that is changed. */
+  function take(given) {
+    layers = given;
+    patterns = layers.map(({ pattern }) => bytes(pattern));  // [head][query][key], in hundredths
+    sizes = layers.map(({ norms }) => norms.map((row) => { const most = Math.max(...row); return row.map((x) => x / most); }));
+  }
+  take(record.layers);
   const weight = (l, head, q, k) =>
     (patterns[l][(head * n + q) * n + k] / 100) * (weighted.checked ? sizes[l][head][k] : 1);
   const sides = [within(view.layer, layers.length), within(view.beside, layers.length, -1)];
@@ -26,7 +32,15 @@ function draw({ body, record, view, choose }) {
   const controls = make("div", { class: "wt-controls" }, chooser(0, "layer"),
     layers.length > 1 ? chooser(1, "a second one") : null, make("label", {}, weighted, "times |v W_O| (largest: 1)"));
   const panels = make("div", { class: "wt-panels" });
-  body.append(controls, panels);
+  const whose = make("p", { class: "wt-say wt-whose", hidden: true });
+  const what = data.heads && ablations({ prompt, tokens, heads: data.heads, view, choose, ask, changed: (answer, model, words) => {
+    const before = data.heads.slice(0, model).reduce((sum, [, counts]) => sum + counts.length, 0);
+    take(answer ? record.layers.map((layer, l) => answer.layers[l - before] ?? layer) : record.layers);
+    whose.hidden = !answer;
+    whose.textContent = answer ? `These are the patterns of the changed run: ${words[0].toLowerCase()}${words.slice(1)}.` : "";
+    build();
+  } });
+  body.append(controls, whose, panels, what ? what.panel : "");
   let parts = [];
 
   function thumbnail(l, h) {
@@ -83,6 +97,7 @@ function draw({ body, record, view, choose }) {
         ? `${name} takes most from ${quoted(token)}: ${share} of what it could from the largest value.`
         : `${name} attends most to ${quoted(token)}: ${share}.`);
     }
+    what?.look(query);
     body.dataset.query = query;
     body.dataset.head = head ?? 0;
   }

@@ -37,9 +37,11 @@ function draw({ body, data, prompt, record, view, choose, ask, say }) {
   const sides = make("p", { class: "wt-sides", "aria-hidden": "true" },
     ...["path", "← lowers", "raises →", "logits"].map((word) => make("span", {}, word)));
   const figure = make("div", {}, sides, bars);
+  const what = data.heads && ablations({ prompt, tokens, heads: data.heads, view, choose, ask });
   body.append(note ? make("p", { class: "wt-say" }, note) : "", box, from, after,
     row({ class: "wt-controls", "aria-label": "predictions" }, guesses), total,
-    make("div", { class: "wt-controls" }, make("label", {}, above, "above the mean over the vocabulary"), all), figure);
+    make("div", { class: "wt-controls" }, make("label", {}, above, "above the mean over the vocabulary"), all), figure,
+    what ? what.panel : "");
 
   const way = () => (above.checked ? "above" : "raw");
   const target = (where) => (where === n - 1 && chosen === NEXT ? 0 : chosen);
@@ -80,6 +82,7 @@ function draw({ body, data, prompt, record, view, choose, ask, say }) {
   }
   function paint() {
     const t = target(position), found = at[position];
+    what?.look(position, t === NEXT ? "next" : t);
     pressed(buttons, pinned);
     pressed(guesses, t);
     after.textContent = `After ${quoted(tokens[position])} (position ${position}) the model expects, with these probabilities:`;
