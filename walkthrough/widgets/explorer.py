@@ -10,6 +10,7 @@ from walkthrough import models
 from walkthrough.architecture import EVERYTHING, described, refusal
 from walkthrough.figures.basics import visible
 from walkthrough.widgets.page import Page, pack, table
+from walkthrough.widgets.shipped import engine_models
 
 __all__ = [
     "Explorer", "beyond_the_paper", "excerpt", "named", "pack", "prompt_tokens", "quoted", "shown", "table", "the_model",
@@ -80,7 +81,8 @@ def prompt_tokens(model: Any, prompt: str) -> Tensor:
 class Explorer(Page):
     """An interactive figure of a model and a prompt, live in JupyterLab, and alive too in saved and exported pages.
 
-    The first prompt is shown; others are stored with it, and a page without a kernel can show them. Where the model is
+    The first prompt is shown; others are stored with it, and a page without a kernel can show them. If the models are those
+    that ship, such a page also runs them itself (static/engine), and answers as the kernel would. Where the model is
     unknown, or the prompt empty or too long, the widget says so in one sentence. `view` holds what was chosen last.
     """
 
@@ -93,6 +95,8 @@ class Explorer(Page):
                 raise ValueError("prompts are texts, one or more: give some, for example `for i in`")
             self.data["prompts"] = {prompt: self.look(prompt) for prompt in given}
             self.data["order"] = list(self.data["prompts"])  # a page would put a prompt like "42" first
+            if found := engine_models(self.models if hasattr(self, "models") else {"": self.model}):
+                self.data["engine"] = {"explorer": self.script.removesuffix(".js"), "models": found}
         except ValueError as refusal:
             self.data = {"error": str(refusal)}
         self.given = list(self.data.get("prompts", {}))

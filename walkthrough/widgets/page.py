@@ -21,7 +21,7 @@ from walkthrough.widgets.either import MISSING, either
 
 STATIC = Path(__file__).parent / "static"
 CSS = (STATIC / "explorer.css").read_text("utf-8")
-SHARED = (STATIC / "explorer.js").read_text("utf-8")
+SHARED = "\n".join((STATIC / name).read_text("utf-8") for name in ("asking.js", "explorer.js"))
 # The same explorer may be on a page twice: each script takes a place that none has taken, with the state beside it.
 START = """const place = document.querySelector("[data-explorer=" + {id} + "]:not([data-taken])");
 place.dataset.taken = "";
@@ -29,7 +29,7 @@ place.dataset.taken = "";
 HOW = (
     "This is a still picture of the {name}, which shows {shows}. To bring it alive in JupyterLab, run the notebook "
     "(Run › Run All Cells), or trust it (Trust Notebook in the command palette). On the course's site it needs no kernel, "
-    "only scripts."
+    "only scripts, and a browser of the last few years."
 )
 DPI, CSS_DPI = 144, 96  # a picture has more pixels than places on the page: screens of today show them
 

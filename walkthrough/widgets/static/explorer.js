@@ -1,4 +1,4 @@
-// What every explorer shares. A script beside this one defines `draw(page)`; `explorer.py` joins the two.
+// What every explorer shares, after asking.js. A script beside this one defines `draw(page)`; `page.py` joins them.
 
 const MARKS = { " ": "·", "\n": "⏎", "\t": "⇥" };
 const quoted = (token) => `“${visible(token)}”`;
@@ -16,7 +16,8 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-const bytes = (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+/** Bytes as Python stores them, in base64, or as the page's engine gives them. */
+const bytes = (stored) => (typeof stored === "string" ? Uint8Array.from(atob(stored), (c) => c.charCodeAt(0)) : stored);
 
 /** What was chosen of `count`, if there is such a one. */
 const within = (choice, count, otherwise = 0) =>
@@ -28,26 +29,13 @@ const escaped = (text) => text.replace(/[\\\n\t\r]/g, (c) => ESCAPES[c]);
 const unescaped = (text) => text.replace(/\\([\\ntr])/g, (_, c) => ({ n: "\n", t: "\t", r: "\r" })[c] ?? c);
 
 async function unpack(packed) {
+  if (typeof DecompressionStream === "undefined") throw new Error(OLD);
   const stream = new Blob([bytes(packed)]).stream().pipeThrough(new DecompressionStream("deflate"));
   return JSON.parse(await new Response(stream).text());
 }
 
-/** In place of a widget's model where there is no kernel: a saved page, an exported one, the site. */
-function stored(state) {
-  const listeners = [];
-  return {
-    get: (key) => state[key],
-    set: (key, value) => { state[key] = value; },
-    save_changes() {},
-    on: (event, listener) => { if (event === "msg:custom") listeners.push(listener); },
-    off() {},
-    send: ({ id }) => listeners.forEach((listener) => listener({ id, error: NO_KERNEL })),
-  };
-}
-
-const NO_KERNEL = "No Python runs behind this page (it has no kernel), so it shows what was stored in it: "
-  + "open the notebook in JupyterLab and run it, to ask for anything else.";
-const SILENT = "The kernel does not answer: it is busy, or was not started. Run the notebook's cells, and ask again.";
+const OLD = "This browser is too old for the explorer, which needs DecompressionStream: what it shows at first is in the picture and "
+  + "the tables below, where the page has them.";
 
 // While the keys move what is looked at, the page may scroll under a pointer that rests: that is no hover.
 let byKeys = false;
@@ -93,29 +81,14 @@ function tokenRow(tokens, label, { look = () => {}, pick = () => {}, leave = () 
 /** The frame: a line for messages, a form for prompts, and what `draw` puts below for the prompt that is shown. */
 async function explore({ model, el }, draw, name) {
   const root = make("div", { class: "wt", role: "region", "aria-label": name });
-  el.replaceChildren(root);
-  const message = make("p", { class: "wt-message", role: "status" });
-  const waiting = new Map();
-  const asker = Math.random();  // another view of the same widget hears our answers, too
-  let count = 0, data, drawn = 0;
-  const heard = (reply) => {
-    const asked = waiting.get(reply.id);
-    if (!asked) return;
-    waiting.delete(reply.id);
-    clearTimeout(asked.timer);
-    message.textContent = reply.error || "";
-    if (!reply.error) asked.answer(reply.answer);
-  };
-  /** Put a question to the kernel; the answer comes if it can be given, and one sentence otherwise. */
-  const ask = (question) => new Promise((answer) => {
-    const id = `${asker} ${++count}`;
-    waiting.set(id, { answer, timer: setTimeout(() => { message.textContent = SILENT; }, 4000) });
-    model.send({ id, question });
-  });
+  const message = make("p", { class: "wt-message", role: "status" }), extra = make("div", { class: "wt-extra", style: "max-width: 100%; overflow: auto" });
+  let data, own, drawn = 0;
+  const tell = (text) => { message.textContent = text; };
+  const { ask, heard, alone } = asking(model, { data: () => data, tell, view: () => model.get("view"), extra });
   const choose = (changes) => { model.set("view", { ...model.get("view"), ...changes }); model.save_changes(); };
   const field = make("input", {
-    class: "wt-prompt", spellcheck: "false", autocomplete: "off",
-    title: "\\n is a line break, \\t a tab, \\\\ a backslash",
+    class: "wt-prompt", spellcheck: "false", autocomplete: "off", autocapitalize: "off",
+    title: "\\n is a line break, \\t a tab, \\\\ a backslash", oninput: () => { if (alone() && data.engine) show(unescaped(field.value), true); },
   });
   const examples = make("select", { class: "wt-examples", "aria-label": "stored prompts", onchange: () => show(examples.value) });
   const body = make("div", { class: "wt-body" });
@@ -126,17 +99,28 @@ async function explore({ model, el }, draw, name) {
   };
   function redraw() {
     const prompt = shown();
-    field.value = escaped(prompt);
+    if (document.activeElement !== field || unescaped(field.value) !== prompt) field.value = escaped(prompt);
     examples.replaceChildren(...data.order.map((text) => make("option", { value: text }, visible(text))));
     examples.value = prompt;
     examples.hidden = examples.options.length < 2;
     body.replaceChildren();
     for (const key of Object.keys(body.dataset)) delete body.dataset[key];
-    draw({ body, data, prompt, record: data.prompts[prompt], view: model.get("view"), choose, ask, say: (text) => { message.textContent = text; } });
+    draw({ body, data, prompt, record: data.prompts[prompt], view: model.get("view"), choose, ask, say: tell });
     root.dataset.drawn = ++drawn;
   }
-  function show(prompt) {
-    if (data.order.includes(prompt)) { message.textContent = ""; choose({ prompt }); redraw(); } else ask({ prompt });
+  let wanted = 0;
+  /** Show a prompt that is here, or ask for it; `live` while it is typed. */
+  async function show(prompt, live = false) {
+    const mine = ++wanted;
+    if (!data.order.includes(prompt)) {
+      const record = await ask({ prompt }, live);
+      if (!record || mine !== wanted) return;  // the kernel sends all of its data instead
+      data.prompts = { ...Object.fromEntries(own.map((text) => [text, data.prompts[text]])), [prompt]: record };
+      data.order = [...own, prompt];
+    }
+    tell("");
+    choose({ prompt });
+    redraw();
   }
   const submit = (event) => {
     event.preventDefault();
@@ -154,8 +138,10 @@ async function explore({ model, el }, draw, name) {
     const packed = model.get("packed"), unpacked = await unpack(packed);
     if (packed !== model.get("packed")) return;  // a later one has come meanwhile
     data = unpacked;
-    message.textContent = data.error || "";
-    root.replaceChildren(...(data.prompts ? [form] : []), message, body);
+    own = data.order;
+    tell(data.error || "");
+    root.replaceChildren(...(data.prompts ? [form] : []), message, extra, body);
+    if (!root.isConnected) el.replaceChildren(root);
     if (data.prompts) redraw();
   }
   // Pictures have the colours of the theme that they were drawn in.
@@ -169,7 +155,13 @@ async function explore({ model, el }, draw, name) {
   for (const element of [document.documentElement, document.body]) theme.observe(element, { attributes: true });
   model.on("msg:custom", heard);
   model.on("change:packed", receive);
-  await receive();
+  try {
+    await receive();
+  } catch (fault) {  // what stands there instead, a picture and tables, stays
+    theme.disconnect();
+    el.prepend(make("p", { class: "wt wt-message", role: "status" }, fault.message));
+    return () => {};
+  }
   recolour();
   return () => { theme.disconnect(); model.off("msg:custom", heard); model.off("change:packed", receive); };
 }
