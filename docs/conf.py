@@ -1,5 +1,6 @@
 """Sphinx's settings for the course's site, which `python docs/build.py` builds."""
 
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -62,10 +63,11 @@ def formula(writer, node) -> None:
     """Write a formula as MathML, and not also the LaTeX that is its text."""
     latex, block = node.astext(), isinstance(node, nodes.math_block)
     found = export.mathml(latex, block=block)
+    signs = len(re.sub(r"<[^>]+>|\s", "", found))  # how wide it is, nearly: on a phone, long ones are set smaller
     if block:
-        found = f'<div class="math">{found}</div>'
+        found = f'<div class="math" style="--signs: {max(signs, 1)}">{found}</div>'
     elif len(latex) > 30:  # wider than a phone, perhaps: it gets a box that scrolls
-        found = f'<span class="wide-math">{found}</span>'
+        found = f'<span class="wide-math" style="--signs: {max(signs, 1)}">{found}</span>'
     writer.body.append(found)
     raise nodes.SkipNode
 

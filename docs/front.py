@@ -24,7 +24,7 @@ def visible(token: str) -> str:
 def bars(top: list[list], said: str | None = None) -> str:
     """A list of next tokens, the most probable first, with bars that are as long as the probabilities."""
     rows = "".join(
-        f'<li{" class=wf-said" if token == said else ""}><code>{escape(visible(token))}</code>'
+        f"<li{' class=wf-said' if token == said else ''}><code>{escape(visible(token))}</code>"
         f'<span class="wf-track"><i style="--share:{chance:.4f}"></i></span><span class="wf-share">{pictures.percent(chance)}</span></li>'
         for token, chance in top
     )
@@ -102,7 +102,7 @@ def control() -> str:
     twin = next(h for h in w["kinds"] if h.startswith("1:") and h != w["head"])
     note = next(h for h in w["kinds"] if h.startswith("0:"))
     return (
-        f"<p>Is that special? Ablate any of the {len(others)} other heads of layer 1 that are no induction heads, and “{visible(w['next'][1])}” stays between "
+        f"<p>Is that special? Ablate any one of the other heads of layer 1 that are no induction heads, and “{visible(w['next'][1])}” stays between "
         f"{pictures.percent(low)} and {pictures.percent(high)}. The second induction head, {twin}, matters as much: without it, {pictures.percent(chance(twin))}. "
         f"And without head {note} of the layer below, which tells each token what stood before it, {pictures.percent(chance(note))} are left. "
         "We chose this prompt because the effect is clear in it; type your own, and see where it is not.</p>"
@@ -149,7 +149,13 @@ def cards() -> str:
     text = (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
     made = ""
     for name, does in ROW.findall(text):
-        number, _, title = nbformat.read(NOTEBOOKS / f"{name}.ipynb", 4).cells[0].source.partition("\n")[0].removeprefix("# ").partition(" · ")
+        number, _, title = (
+            nbformat.read(NOTEBOOKS / f"{name}.ipynb", 4)
+            .cells[0]
+            .source.partition("\n")[0]
+            .removeprefix("# ")
+            .partition(" · ")
+        )
         time = f'<p class="wf-time">{escape(time)}</p>' if (time := minutes(name)) else ""
         made += (
             f'<li><a href="notebooks/{name}.html"><span class="wf-number">{escape(number)}</span> {escape(title)}</a>'

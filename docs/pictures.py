@@ -40,7 +40,7 @@ def walrus(numbers: dict, *, size: int = 9) -> plt.Figure:
     figure.get_layout_engine().set(rect=(0.01, 0.02, 0.98, 0.96))
     above, below = figure.subfigures(2, 1, height_ratios=(1.15, 1))
     first = max(0, key - 4)
-    shown = numbers["tokens"][first : key + 2] + ["…"] + numbers["tokens"][query - 3 :]
+    shown = [*numbers["tokens"][first : key + 2], "…", *numbers["tokens"][query - 3 :]]
     arcs = [(len(shown) - 1, key - first, f"head {head}: {percent(looks[key])} of its attention")]
     drawn = figures.diagrams.arcs(shown, arcs, colours=["QK"], predicted=numbers["next"][1], ax=above.subplots())
     for text in [text for text in drawn.texts if text.get_text().isdecimal()]:

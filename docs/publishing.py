@@ -83,9 +83,7 @@ def list_pages(app: Sphinx, failed: Exception | None) -> None:
         return
     base, folder = app.config.html_baseurl, Path(app.outdir)
     pages = sorted(page for page in app.env.found_docs if page not in NOT_LISTED)
-    home = app.config.root_doc
-    places = [base if page == home else f"{base}{page}.html" for page in pages]
-    entries = "".join(f"  <url><loc>{escape(place)}</loc></url>\n" for place in places)
+    entries = "".join(f"  <url><loc>{escape(f'{base}{page}.html')}</loc></url>\n" for page in pages)
     (folder / "sitemap.xml").write_text(
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n{entries}</urlset>\n',

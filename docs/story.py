@@ -25,8 +25,7 @@ def best(probabilities: torch.Tensor, tokens: models.TransformerBridge) -> list[
     """The most probable next tokens, each with its probability."""
     found = probabilities.topk(AT_ONCE)
     return [
-        [tokens.to_string([i]), round(p, 4)]
-        for i, p in zip(found.indices.tolist(), found.values.tolist(), strict=True)
+        [tokens.to_string([i]), round(p, 4)] for i, p in zip(found.indices.tolist(), found.values.tolist(), strict=True)
     ]
 
 
@@ -47,7 +46,9 @@ def walrus() -> dict[str, Any]:
     chances = logits[0, -1].softmax(-1)
     said = int(chances.argmax())
     heads = [(layer, head) for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads)]
-    without = {"": {"top": best(chances, model), "chance": round(float(chances[said]), 4), "goes": goes_on(model, ids, [])}}
+    without = {
+        "": {"top": best(chances, model), "chance": round(float(chances[said]), 4), "goes": goes_on(model, ids, [])}
+    }
     for layer, head in heads:
         hooks = interventions.ablate(model, [(layer, head)])
         after = model.run_with_hooks(ids, fwd_hooks=hooks)[0, -1].softmax(-1)

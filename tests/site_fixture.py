@@ -8,8 +8,10 @@ import threading
 from pathlib import Path
 
 import pytest
+from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).parent.parent
+PHONE, DESK = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +23,16 @@ def site(tmp_path_factory):
     )
     assert built.returncode == 0, built.stdout + built.stderr
     return folder
+
+
+@pytest.fixture(scope="session")
+def pages(site):
+    """Every page, parsed, by its path on the site."""
+    files = [path for path in site.rglob("*.html") if "_static" not in path.parts]  # the theme has templates there
+    return {
+        path.relative_to(site).as_posix(): BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+        for path in files
+    }
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -37,3 +49,31 @@ def site_url(site):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+class Listener:
+    """What a page asked of other hosts, and what it complained of."""
+
+    def __init__(self, page, home):
+        self.outside, self.errors = [], []
+        page.on("request", lambda r: r.url.startswith((home, "data:", "blob:")) or self.outside.append(r.url))
+        page.on("console", lambda m: m.type in ("error", "warning") and self.errors.append(m.text))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+
+@pytest.fixture
+def open_page(chrome):
+    """Opens a page in a profile of its own, and returns it with its listener."""
+    opened = []
+
+    def open_page(url, home, viewport=DESK, **options):
+        profile = chrome.new_context(viewport=viewport, **options)
+        opened.append(profile)
+        page = profile.new_page()
+        listener = Listener(page, home)
+        page.goto(url)
+        return page, listener
+
+    yield open_page
+    for profile in opened:
+        profile.close()

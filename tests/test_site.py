@@ -22,6 +22,8 @@ OUR_PAGES = [
     "index",
     "launch",
     "models",
+    "start",
+    "training",
     "notebooks/glossary",
     "notebooks/instructors_guide",
     *(f"notebooks/{name}" for name in NAMES),
@@ -30,22 +32,12 @@ REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8")
 LOADING_LINKS = {"stylesheet", "icon", "preload", "modulepreload", "prefetch", "preconnect", "dns-prefetch", "manifest"}
 
 
-@pytest.fixture(scope="module")
-def pages(site):
-    """Every page, parsed, by its path on the site."""
-    files = [path for path in site.rglob("*.html") if "_static" not in path.parts]  # the theme has templates there
-    return {
-        path.relative_to(site).as_posix(): BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
-        for path in files
-    }
-
-
 def test_the_site_has_the_pages_of_the_course_and_no_others(pages):
     assert set(pages) == {f"{page}.html" for page in [*OUR_PAGES, "search"]}
 
 
-def test_the_front_page_is_made_of_the_readme(pages):
-    text = pages["index.html"].find("article").get_text()
+def test_the_pages_around_the_notebooks_are_made_of_the_readme(pages):
+    text = pages["start.html"].find("article").get_text()
     assert "You need to know Python and linear algebra." in text
     assert "Set it as homework" in text
     assert "Train your own" not in text

@@ -6,22 +6,30 @@ from pathlib import Path
 import driving
 import pytest
 from nbconvert.exporters import get_exporter
+from site_fixture import DESK, PHONE
 
 pytest_plugins = ["site_fixture"]
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 PAGES = [
     "index",
+    "start",
     "launch",
+    "training",
     "models",
+    "functions",
     "search",
+    "notebooks/glossary",
     "notebooks/instructors_guide",
     *(f"notebooks/{p.stem}" for p in NOTEBOOKS),
 ]
 EXPLORERS = {p.stem: n for p in NOTEBOOKS if (n := len(re.findall(r'"\w+Explorer\(', p.read_text("utf-8"))))}
-PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 HARD_MATHS = (
     r"\begin{aligned} a &= \frac{QK^T}{\sqrt{d_{\text{head}}}} \\ longer &= \operatorname{softmax}(x)_i \end{aligned}"
 )
+TOO_WIDE = """width => [...document.querySelectorAll('.bd-main math')].filter(formula => {
+    const room = formula.closest('div.math, .wide-math')?.clientWidth ?? width
+    return formula.getBoundingClientRect().width > room + 1
+}).map(formula => formula.textContent)"""
 STICKS_OUT = """() => [...document.querySelectorAll('.bd-main *')].filter(element => {
     if (element.getBoundingClientRect().right <= innerWidth + 1) return false
     for (let box = element; box; box = box.parentElement)
@@ -30,41 +38,14 @@ STICKS_OUT = """() => [...document.querySelectorAll('.bd-main *')].filter(elemen
 }).map(element => element.outerHTML.slice(0, 100))"""
 
 
-class Listener:
-    """What a page asked of other hosts, and what it complained of."""
-
-    def __init__(self, page, home):
-        self.outside, self.errors = [], []
-        page.on("request", lambda r: r.url.startswith((home, "data:", "blob:")) or self.outside.append(r.url))
-        page.on("console", lambda m: m.type in ("error", "warning") and self.errors.append(m.text))
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-
-
-@pytest.fixture
-def open_page(chrome):
-    """Opens a page in a profile of its own, and returns it with its listener."""
-    opened = []
-
-    def open_page(url, home, viewport=DESK, **options):
-        profile = chrome.new_context(viewport=viewport, **options)
-        opened.append(profile)
-        page = profile.new_page()
-        listener = Listener(page, home)
-        page.goto(url)
-        return page, listener
-
-    yield open_page
-    for profile in opened:
-        profile.close()
-
-
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_asks_nothing_of_the_outside_and_fits_a_phone(site_url, open_page, name):
     page, heard = open_page(f"{site_url}/{name}.html", site_url, PHONE)
     for details in page.query_selector_all("details"):
         details.evaluate("details => { details.open = true }")
-    assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= PHONE["width"]
     assert page.evaluate(STICKS_OUT) == []
+    assert page.evaluate(TOO_WIDE, PHONE["width"]) == []
     page.set_viewport_size(DESK)
     assert page.evaluate("document.scrollingElement.scrollWidth") <= 1280
     assert (heard.outside, heard.errors) == ([], [])

@@ -65,11 +65,11 @@ What the page opens with was computed while it was built; only another prompt, o
     const weights = looks[state.head], key = weights.indexOf(Math.max(...weights)), found = query ? copies(tokens, query) : [];
     const share = found.reduce((sum, k) => sum + weights[k], 0), from = quoted(tokens[query]);
     const most = `it looks most at ${quoted(tokens[key])} (${percent(weights[key])})`;
-    const looked = !found.length ? `${from} stands nowhere earlier in this prompt, so an induction head has nothing to find: head ${state.head} rests, and ${most}.`
+    const looked = !found.length ? `${from} stands nowhere earlier in this prompt, so an induction head has nothing to find, and of head ${state.head} we see only that ${most}.`
       : share < HALF ? `${from} stands earlier, too, but head ${state.head} does not look at what followed it (${percent(share)}): ${most}.`
         : `From ${from}, head ${state.head} looks back at what followed an earlier ${from}: ${percent(share)} of its attention is on `
           + `${[...new Set(found.map((k) => quoted(tokens[k])))].slice(0, 3).join(" and ")}.`;
-    const first = `The model says ${quoted(next)} next, with ${percent(before.chance)}`;
+    const first = `The model says ${quoted(next)} next, with a probability of ${percent(before.chance)}`;
     if (!state.off) return `${looked} ${first}.`;
     const change = after.chance < before.chance / 2 ? `without head ${state.head}, ${percent(after.chance)} are left`
       : `without head ${state.head} it is ${percent(after.chance)}, so this head matters little here`;
@@ -148,12 +148,14 @@ What the page opens with was computed while it was built; only another prompt, o
       shown = found;
       state.query = found.query;
       say("");
+      live.classList.remove("wf-stale");
       paint();
       if (link) history.replaceState(null, "", isHome() ? location.pathname + location.search : `#${hash()}`);
     } catch (error) {
       if (mine !== asked || error.stale) return;
       bar.hidden = true;
       field.setAttribute("aria-invalid", "true");
+      live.classList.add("wf-stale");  // what is shown belongs to another prompt
       say(error.message);
     }
   }
