@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from walkthrough.interventions import Head, Hooks, ablate, on_head
-from walkthrough.widgets.explorer import prompt_tokens
+from walkthrough.widgets.explorer import named, prompt_tokens
 
 LIKELY = 5  # tokens of each run that are shown, at each position
 SWEPT = 64  # heads that are ablated one after the other, at most
@@ -25,7 +25,7 @@ def changing(model: Any, ids: torch.Tensor, ablated: Sequence[Head], frozen: Seq
     ablation", if all are frozen). Raises ValueError for a head that the model does not have, and for a frozen pattern where
     no hook can change one.
     """
-    hooks = ablate(model, [tuple(head) for head in ablated])
+    hooks = ablate(model, ablated)
     names = {name_of(layer) for layer, _ in frozen}
     kept: dict[str, torch.Tensor] = {}
     hooks += [
@@ -59,7 +59,7 @@ def before_and_after(
         comes = really[position : position + 1].tolist()
         tokens = list(dict.fromkeys([*first, *then, *comes]))
         before, after = rounded(both[:, position, tokens].exp())
-        found["words"].append(model.to_str_tokens(torch.tensor(tokens), prepend_bos=False))
+        found["words"].append(named(model, torch.tensor(tokens)))
         found["before"].append(before)
         found["after"].append(after)
         found["next"].append(tokens.index(comes[0]) if comes else None)
@@ -82,7 +82,7 @@ def each_ablated(model: Any, ids: torch.Tensor, frozen: Sequence[Head] = ()) -> 
     likely = plain[0].topk(LIKELY).indices
     tokens = torch.cat([likely, torch.cat([ids[0, 1:], likely[-1:, 0]])[:, None]], dim=1)
     after = (model.run_with_hooks(ids, fwd_hooks=[*hooks, *ablate(model, [head])])[0] for head in heads)
-    words = [model.to_str_tokens(row, prepend_bos=False) for row in tokens]
+    words = [named(model, row) for row in tokens]
     before, *shares = (rounded(run.softmax(-1).gather(-1, tokens)) for run in chain(plain, after))
     return {"words": words, "before": before, "after": shares}
 
@@ -94,7 +94,8 @@ def rounded(values: torch.Tensor) -> list:
 
 def answered(model: Any, question: dict[str, Any]) -> tuple[Any, Hooks]:
     """The answer to a page's question about changed runs of a prompt, and the hooks that change the one it is about."""
-    ids, frozen = prompt_tokens(model, question["prompt"]), question.get("freeze", [])
+    ids = prompt_tokens(model, question["prompt"])
+    ablated, frozen = ([tuple(head) for head in question.get(name, [])] for name in ("ablate", "freeze"))
     if "each" in question:
         return each_ablated(model, ids, frozen), []
-    return before_and_after(model, ids, question["ablate"], frozen)
+    return before_and_after(model, ids, ablated, frozen)

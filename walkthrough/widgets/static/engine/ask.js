@@ -2,7 +2,7 @@
 
 const PARTS = [
   "vendor/tokenizers-0.2.0.min.mjs", "kernel.js", "files.js", "text.js", "eigen.js", "positions.js", "model.js", "paths.js", "circuits.js",
-  "composition.js", "explorers.js", "library.js", "worker.js",
+  "composition.js", "ablation.js", "explorers.js", "library.js", "worker.js",
 ];
 const OLD = "This browser is too old to run the model in the page: it needs ";
 const STALE = "a newer question was asked";

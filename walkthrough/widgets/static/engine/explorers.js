@@ -1,6 +1,7 @@
 /** What each explorer's Python answers (`look`, `answer` in walkthrough/widgets/*_explorer.py), from the models here. */
+import { changedRuns } from "./ablation.js";
 import { Circuits } from "./circuits.js";
-import { edgeNames, onThePrompt, onTheVocabulary } from "./composition.js";
+import { compositionScores, edgeNames, onThePrompt, onTheVocabulary } from "./composition.js";
 import { pathSources } from "./paths.js";
 import { largest } from "./model.js";
 
@@ -194,9 +195,20 @@ function predicted([{ model }], { prompt, changes, tokens, position }) {
 /** The ids of texts, without <BOS>. */
 const cut = ([{ model }], { texts }) => texts.map((text) => model.reader.pieces(text));
 
-const EXPLORERS = { cut, attention, circuits, logits, composition, checkpoints, run, predicted };
+/** What changes if heads are ablated, or patterns frozen; with the changed run's patterns, if they are asked for. */
+function changed(explorer, models, { model = 0, patterns, ...question }) {
+  const found = changedRuns(models[model].model, question), { prompt, ablate, freeze } = question;
+  if (explorer !== "attention" || !patterns) return found;
+  return { ...found, layers: attention([models[model]], { prompt, changes: { ablate, freeze } }).layers };
+}
+
+/** Composition scores [write][read] of a pair of layers. */
+const scores = ([{ model }], { kind, pair }) => compositionScores(model, kind, pair);
+
+const EXPLORERS = { cut, scores, attention, circuits, logits, composition, checkpoints, run, predicted };
 
 /** The answer to a question; `models` are [{name, model}]. An Error's message is one sentence for the reader. */
 export function answer(explorer, models, question) {
+  if (question.ablate || question.each) return changed(explorer, models, question);
   return EXPLORERS[explorer](models, question);
 }
