@@ -78,6 +78,88 @@ def test_a_box_is_not_another_ones(start):
     assert not set(where[0]) & {os.readlink(f"/proc/self/ns/{kind}") for kind in ("mnt", "pid", "net", "ipc", "uts")}
 
 
+LEAVE = """
+import builtins, json, os, sys, numpy, torch, walkthrough, matplotlib.pyplot as plt
+from walkthrough import models
+builtins.left = json.left = walkthrough.left = torch.left = models.left = sys.left = get_ipython().left = 1
+models.load = torch.allclose = print
+os.environ['LEFT'] = '1'
+torch.set_default_dtype(torch.float64); torch.manual_seed(0); numpy.random.seed(0)
+plt.rcParams['lines.linewidth'] = 99.0
+sys.path.insert(0, '/tmp'); sys.modules['left'] = json
+for folder in ('/scratch', '/tmp', '/dev/shm'):
+    open(folder + '/left', 'x').close()
+get_ipython().user_ns['left'] = 1
+"""
+FIND = """
+def found():
+    import builtins, json, os, sys, torch, walkthrough, matplotlib.pyplot as plt
+    from walkthrough import models
+    places = (builtins, json, walkthrough, torch, models, sys, get_ipython())
+    return [
+        sum(hasattr(place, 'left') for place in places), print in (models.load, torch.allclose), 'LEFT' in os.environ,
+        torch.get_default_dtype() == torch.float64, plt.rcParams['lines.linewidth'] > 9, '/tmp' in sys.path, 'left' in sys.modules,
+        sum(os.path.exists(folder + '/left') for folder in ('/scratch', '/tmp', '/dev/shm')), 'left' in globals(),
+    ]
+"""
+
+
+def test_nothing_that_one_submission_leaves_is_found_by_the_next(start):
+    first = start()
+    assert first.ask({"cell": LEAVE}, 30.0)["stopped"] is None
+    assert first.ask({"cell": FIND}, 30.0)["stopped"] is None
+    assert first.ask({"call": "found", "inputs": []}, 30.0)["value"] == [7, True, True, True, True, True, True, 3, True]
+    beside = start()
+    first.close()
+    behind = start()
+    for box in (beside, behind):
+        assert box.ask({"cell": FIND}, 30.0)["stopped"] is None
+        assert box.ask({"call": "found", "inputs": []}, 30.0)["value"] == [0, *[False] * 6, 0, False]
+
+
+GREED = """
+import os, resource, time
+def memory():
+    try:
+        return len(bytearray(7 * 2**30))
+    except MemoryError:
+        return "no memory"
+def processes():
+    children = []
+    try:
+        for _ in range(70):
+            child = os.fork()
+            if child == 0:
+                time.sleep(60); os._exit(0)
+            children.append(child)
+    except BlockingIOError:
+        return len(children)
+    finally:
+        for child in children:
+            os.kill(child, 9); os.waitpid(child, 0)
+    return len(children)
+def more():
+    refused = []
+    for kind in (resource.RLIMIT_AS, resource.RLIMIT_NPROC):
+        try:
+            resource.setrlimit(kind, (resource.RLIM_INFINITY,) * 2)
+        except (ValueError, OSError):
+            refused.append(kind)
+    return len(refused)
+"""
+
+
+def test_the_limits_hold_in_a_forked_worker(start):
+    box = start()
+    assert box.ask({"cell": GREED}, 30.0)["stopped"] is None
+    assert box.ask({"call": "memory", "inputs": []}, 30.0) == {"value": "no memory"}
+    started = box.ask({"call": "processes", "inputs": []}, 30.0)["value"]
+    assert (
+        started < sandbox.PROCESSES or os.getuid() == 0
+    )  # Linux counts nobody's processes who is root outside the box
+    assert box.ask({"call": "more", "inputs": []}, 30.0) == {"value": 2}
+
+
 @pytest.mark.parametrize("signal", ["os.killpg(0, 9)", "os.kill(-1, 9)", "os.kill(os.getppid() or 1, 9); os._exit(0)"])
 def test_who_kills_everybody_kills_themselves(start, signal):
     victim, killer = start(), start()

@@ -54,6 +54,9 @@ class Kernel:
                 return magic(line)
             except Exception as error:
                 self.note("magic", f"%{name} {line}".strip(), error)
+                if name in ("matplotlib", "pylab"):
+                    self.shell.pylab_gui_select = None
+                    self.shell.enable_matplotlib("inline")
 
         forgiven.__doc__ = magic.__doc__
         return forgiven
@@ -62,6 +65,7 @@ class Kernel:
         """Whoever asks matplotlib for a window gets figures in the notebook."""
         import matplotlib
         from matplotlib import pyplot
+        from matplotlib_inline.backend_inline import configure_inline_support
 
         switch, inline = pyplot.switch_backend, "module://matplotlib_inline.backend_inline"
 
@@ -72,6 +76,7 @@ class Kernel:
                 self.note("window", str(newbackend), error)
                 matplotlib.rcParams["backend"] = inline
                 switch(inline)
+                configure_inline_support(self.shell, inline)
 
         pyplot.switch_backend = switched
 
@@ -169,24 +174,30 @@ def without(source: str, text: str, error: BaseException | None, user_ns: dict) 
         statements = ast.parse(text).body
     except SyntaxError:
         return None
-    line = line_of(error, user_ns)
-    at = next((i for i, s in enumerate(statements) if line and s.lineno <= line <= s.end_lineno), None)
-    if at is None or (isinstance(error, ImportError) and not isinstance(statements[at], ast.Import | ast.ImportFrom)):
+    line, root = line_of(error, user_ns), str(error.name).partition(".")[0] if isinstance(error, ImportError) else ""
+    here = [i for i, statement in enumerate(statements) if line and statement.lineno <= line <= statement.end_lineno]
+    if root:
+        here = [i for i in here if root in roots(statements[i])]
+    if not here:
         return None
-    stopped, below = statements[at], statements[at + 1 :]
+    stopped, below = statements[here[0]], statements[here[0] + 1 :]
     again = ""
-    if isinstance(stopped, ast.Import):  # `import a, b`: b is still to come
-        roots = [alias.name.partition(".")[0] for alias in stopped.names]
-        root = str(error.name).partition(".")[0]
-        left = stopped.names[roots.index(root) + 1 :] if root in roots else []
+    if isinstance(stopped, ast.Import):  # of `import a, b`, b is still to come
+        left = stopped.names[roots(stopped).index(root) + 1 :]
         again = ast.unparse(ast.Import(left)) + "; " if left else ""
-    if not below and not again:
-        return None
-    lines, start = text.splitlines(), below[0].lineno if below else stopped.end_lineno
-    here = lines[start - 1].encode()[below[0].col_offset :].decode() if below else ""
-    if below and not isinstance(below[0], ast.stmt):
-        return None
-    return "\n" * (stopped.lineno - 1) + again + "\n" * (start - stopped.lineno) + "\n".join([here, *lines[start:]])
+    if not below:
+        return "\n" * (stopped.lineno - 1) + again if again else None
+    lines, first = text.splitlines(), below[0]
+    beginning = lines[first.lineno - 1].encode()[first.col_offset :].decode()
+    above = "\n" * (stopped.lineno - 1) + again + "\n" * (first.lineno - stopped.lineno)
+    return above + "\n".join([beginning, *lines[first.lineno :]])
+
+
+def roots(statement: ast.stmt) -> list[str]:
+    """The packages that a statement imports; none, if it is no import."""
+    if isinstance(statement, ast.Import):
+        return [alias.name.partition(".")[0] for alias in statement.names]
+    return [(statement.module or "").partition(".")[0]] if isinstance(statement, ast.ImportFrom) else []
 
 
 def facts(error: BaseException, user_ns: dict) -> dict[str, Any]:
