@@ -18,7 +18,7 @@ POSITIONS = {models.PaperModel: "all", FirstLayerPositions: "first"}  # the laye
 CHECKPOINT = re.compile(r"(two-layer|one-layer) after (\d+) steps")  # as `forming.checkpoints` names them
 
 
-def engine_models(named: Mapping[str, Any]) -> list[list] | None:
+def engine_models(named: Mapping[Any, Any]) -> list[list] | None:
     """For the page's engine: pairs of a name to show and a description; None if it cannot run every one of these models."""
     found = [[str(name), description(model)] for name, model in named.items()]
     return found if all(about for _, about in found) else None
