@@ -4,7 +4,9 @@ The course's site (`docs/conf.py`) is made with the same functions.
 """
 
 import copy
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 from jinja2 import pass_context
@@ -16,9 +18,12 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 from traitlets import default
 
+ENGINE = Path(__file__).parent / "widgets" / "static" / "engine"
+WEIGHTS = Path(__file__).parent / "weights"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 EXERCISE = re.compile(r"^\*\*(Exercises? [^*]+)\*\* \(([^)]+)\)\.? ", re.M)
 FUNCTION = re.compile("(?<!sub>)(?<!sup>)(?<!under>)(<mi>[a-z]{2,}</mi>)(?=<m[in])")  # as in ln 2, which is not ln2
+RUNS = re.compile(r'<div (?=[^>]*\bdata-explorer=)[^>]*\bdata-engine="([^"<]*)"')
 CAPTION = '<p class="wt-caption">'
 WITHOUT_LIBRARIES = """{% extends 'index.html.j2' %}
 {% block html_head_js %}{% endblock %}
@@ -111,6 +116,24 @@ class Renderer(IPythonRenderer):
         return mathml(rf"\begin{{{name}}}{body}\end{{{name}}}", block=True)
 
 
+def with_engine(page: str) -> str:
+    """A page that holds the engine which runs the models of its explorers, if it has explorers of models that ship.
+
+    A file on disk may fetch nothing: the modules and the tokenizers are in it, and it asks its reader for the weights.
+    """
+    needs = sorted({name for names in RUNS.findall(page) for name in names.split()})
+    if not needs:
+        return page
+    modules = [*ENGINE.glob("*.js"), *ENGINE.glob("vendor/*.mjs")]
+    held = {
+        "modules": {file.relative_to(ENGINE).as_posix(): file.read_text(encoding="utf-8") for file in sorted(modules)},
+        "files": {name: json.loads((WEIGHTS / name).read_text(encoding="utf-8")) for name in needs},
+    }
+    text = json.dumps(held, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    head, body, rest = page.rpartition("</body>")
+    return f'{head}<script type="application/json" id="walkthrough-engine">{text}</script>\n{body}{rest}'
+
+
 class OfflineExporter(HTMLExporter):
     """A notebook as one HTML file that asks nothing of any host; JupyterLab: Save and Export Notebook As, Offline."""
 
@@ -128,4 +151,5 @@ class OfflineExporter(HTMLExporter):
 
     def from_notebook_node(self, nb: NotebookNode, resources: dict | None = None, **options: Any) -> tuple[str, dict]:
         """The page, and what nbconvert keeps beside it."""
-        return super().from_notebook_node(with_described_figures(without_widgets(nb)), resources, **options)
+        page, resources = super().from_notebook_node(with_described_figures(without_widgets(nb)), resources, **options)
+        return with_engine(page), resources

@@ -137,8 +137,11 @@ class Page(anywidget.AnyWidget):
         state = json.dumps({"packed": self.packed, "view": self.view}).replace("<", "\\u003c")
         id = f"wt-{hashlib.sha256((self.name + repr(self)).encode()).hexdigest()[:10]}"
         start = START.format(id=json.dumps(id), name=json.dumps(self.name), entry=self.entry)
+        runs = self.data.get("engine", {}).get("models", [])
+        needs = " ".join(sorted({about["tokenizer"] for _, about in runs}))  # see export.with_engine
+        engine = f' data-engine="{needs}"' if needs else ""
         return (
-            f'<style>{self.css}</style><div data-explorer="{id}"{" data-chaotic" * self.chaotic}>'
+            f'<style>{self.css}</style><div data-explorer="{id}"{engine}{" data-chaotic" * self.chaotic}>'
             f'<div class="wt">{self.inside()}</div></div>'
             f'<script type="application/json" id="{id}-state">{state}</script>'
             f'<script type="module">\n{self._script}\n{start}\n</script>'

@@ -32,8 +32,8 @@ function engine() {
   const find = async () => {
     const inside = document.getElementById("walkthrough-engine");  // an exported page carries it
     if (inside) {
-      const sources = JSON.parse(inside.textContent), url = URL.createObjectURL(new Blob([sources["ask.js"]], { type: "text/javascript" }));
-      return (await import(url)).engineAt({ sources });
+      const { modules, files } = JSON.parse(inside.textContent), url = URL.createObjectURL(new Blob([modules["ask.js"]], { type: "text/javascript" }));
+      return (await import(url)).engineAt({ sources: modules, files });
     }
     if (location.protocol === "file:") throw new Error(FROM_DISK);
     for (const [base, place] of places()) {

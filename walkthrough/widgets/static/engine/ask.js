@@ -94,14 +94,21 @@ class Engine {
 
 const engines = (globalThis.walkthroughEngines ??= new Map());  // one for each base, whoever asks
 
-/** The engine whose modules lie at `base`, or in `sources`; weights lie at `place`, by default in its folder weights/. */
-export function engineAt({ base, sources, place }) {
+/**
+ * The engine whose modules lie at `base`, or in `sources` by their names; weights lie at `place`, by default in the folder
+ * weights/ of base. `files` are values of JSON files that are at hand already, by name.
+ */
+export function engineAt({ base, sources, place, files = {} }) {
   if (typeof Worker === "undefined") return Promise.reject(new Error(`${OLD}workers.`));
   if (typeof URL.createObjectURL !== "function" || typeof BigInt === "undefined") return Promise.reject(new Error(`${OLD}parts that it lacks.`));
   const key = base ?? "";
   if (!engines.has(key)) {
     const where = place ?? (base && new URL("weights/", base).href);
-    const made = (async () => new Engine(sources ?? (await sourcesAt(base)), where))();
+    const made = (async () => {
+      const engine = new Engine(sources ?? (await sourcesAt(base)), where);
+      for (const [name, value] of Object.entries(files)) await engine.give({ name }, new TextEncoder().encode(JSON.stringify(value)));
+      return engine;
+    })();
     engines.set(key, made);
     made.catch(() => engines.delete(key));
   }
