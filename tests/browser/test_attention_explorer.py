@@ -97,6 +97,10 @@ def test_live(jupyter, request, page, model):
         assert page.locator(".wt-token").count() == length
     page.select_option(".wt-examples", index=1)
     page.wait_for_function("() => document.querySelector('.wt-token:nth-child(2)').textContent.startsWith('try')")
+    page.click(".wt-ablation > summary")
+    page.click(".wt-cut [data-of='1:6']")
+    page.wait_for_function("() => document.querySelector('.wt-changed').textContent.startsWith('Without head 1:6, ')")
+    assert "'changed': {'model': 0, 'ablate': [[1, 6]], 'freeze': []}" in kernel(page, "print(explorer.view)")
     driving.look_in_both_themes(page, f"attention_{jupyter}")
     assert driving.troubles(page) == []
     assert outside == []

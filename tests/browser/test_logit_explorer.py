@@ -157,6 +157,10 @@ def test_live(jupyter, request, page, model, terms, logits):
         driving.message(page, words)
     page.select_option(".wt-examples", index=1)
     page.wait_for_function("() => document.querySelector('.wt-token:nth-child(2)').textContent.startsWith('try')")
+    page.click(".wt-ablation > summary")
+    page.click(".wt-cut [data-of='1:6']")
+    page.wait_for_function("() => document.querySelector('.wt-changed').textContent.startsWith('Without head 1:6, ')")
+    assert page.locator(".wt-share").count() >= 10
     driving.look_in_both_themes(page, f"logits_{jupyter}")
     assert driving.troubles(page) == []
     assert outside == []

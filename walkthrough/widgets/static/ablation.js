@@ -5,11 +5,12 @@
  * there is none any more. Put `panel` on the page, and call `look(position, word)`: the place and which of its words.
  */
 function ablations({ prompt, tokens, heads, view, choose, ask, changed }) {
+  const LATE = "No answer has come yet: the line below the prompt says why, or how far the page is.";
   const SWEPT = 64;  // heads that are ablated one after the other, at most
   const saved = view.changed ?? {}, model = within(saved.model, heads.length), split = (head) => head.split(":").map(Number);
   const every = [];
   const theirs = (list) => new Set((Array.isArray(list) ? list : []).map((head) => [head].flat().join(":")).filter((head) => every.includes(head)));
-  let of = model, ablated = new Set(), frozen = new Set(), answer = null, alone = null, asked = 0, at = { position: tokens.length - 1, word: 0 };
+  let of = model, ablated = new Set(), frozen = new Set(), answer = null, alone = null, asked = 0, at = { position: tokens.length - 1, word: 0 }, heard = true;
 
   const several = make("input", { type: "checkbox", class: "wt-several" });
   const none = make("button", { type: "button", class: "wt-none", onclick: () => {
@@ -81,8 +82,11 @@ function ablations({ prompt, tokens, heads, view, choose, ask, changed }) {
       answer = null;
       return paint();
     }
+    setTimeout(() => { if (number === asked && !heard) said.textContent = LATE; }, 1500);
+    heard = false;
     const now = await ask({ prompt, ablate, freeze, model: of, ...(changed ? { patterns: true } : {}) });
     if (number !== asked) return;  // something else is chosen by now
+    heard = true;
     answer = { ...now, ablate, freeze };
     changed?.(answer, of, without(answer));
     paint();
