@@ -218,15 +218,15 @@ def axe_script() -> str:
     return (Path(find_spec("axe_playwright_python").origin).parent / "axe.min.js").read_text(encoding="utf-8")
 
 
-def axe_violations(page, selector: str = "body") -> list[str]:
-    """The serious and critical violations that axe-core finds in the elements selected, frames in them included."""
+def axe_violations(page, selector: str = "body", impacts: tuple[str, ...] = ("serious", "critical")) -> list[str]:
+    """The violations of these impacts that axe-core finds in the elements selected, frames in them included."""
     for frame in page.frames:
         frame.evaluate(axe_script() + "; void axe.configure({allowedOrigins: ['<unsafe_all_origins>']})")
     found = page.evaluate("selector => axe.run(selector, {resultTypes: ['violations']})", selector)
     return [
         f"{violation['impact']}: {violation['id']}: {violation['help']}: {node['html']}"
         for violation in found["violations"]
-        if violation["impact"] in ("serious", "critical")
+        if violation["impact"] in impacts
         for node in violation["nodes"]
     ]
 

@@ -66,7 +66,7 @@ What the page opens with was computed while it was built; only another prompt, o
     const share = found.reduce((sum, k) => sum + weights[k], 0), from = quoted(tokens[query]);
     const most = `it looks most at ${quoted(tokens[key])} (${percent(weights[key])})`;
     const looked = !found.length ? `${from} stands nowhere earlier in this prompt, so an induction head has nothing to find, and of head ${state.head} we see only that ${most}.`
-      : share < HALF ? `${from} stands earlier, too, but head ${state.head} does not look at what followed it (${percent(share)}): ${most}.`
+      : share < HALF && !found.includes(key) ? `${from} stands earlier, too, but head ${state.head} does not look at what followed it (${percent(share)}): ${most}.`
         : `From ${from}, head ${state.head} looks back at what followed an earlier ${from}: ${percent(share)} of its attention is on `
           + `${[...new Set(found.map((k) => quoted(tokens[k])))].slice(0, 3).join(" and ")}.`;
     const first = `The model says ${quoted(next)} next, with a probability of ${percent(before.chance)}`;
@@ -80,7 +80,7 @@ What the page opens with was computed while it was built; only another prompt, o
   let drawn = null;
   function paint() {
     const { tokens, looks, query, next, before: was, after: is } = shown, weights = looks[state.head];
-    if (drawn?.tokens !== tokens) {
+    if (!drawn || drawn.tokens.join("\0") !== tokens.join("\0")) {  // else the focus stays where it is
       const made = code(tokens, "tokens of the prompt", (i) => change({ query: i }));
       const arc = svg("svg", { class: "wf-arc", "aria-hidden": "true" });
       drawn = { tokens, ...made, arc };

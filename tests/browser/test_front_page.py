@@ -1,0 +1,243 @@
+"""The front page and the training page in a real browser: one types, chooses, ablates, shares a link, with and without the engine."""
+
+import json
+import re
+
+import driving
+import pytest
+from site_fixture import DESK, PHONE
+
+pytest_plugins = ["site_fixture"]
+TYPED = "def feed_walrus(fish):\n    return fish\n\nfeed_wal"
+THEMES = ["light", "dark"]
+
+
+@pytest.fixture
+def front(site_url, open_page):
+    """The front page, and what it asks of others and complains of."""
+    page, heard = open_page(f"{site_url}/index.html", site_url)
+    page.wait_for_selector("#wf-live[data-shown]")
+    return page, heard
+
+
+@pytest.fixture
+def told(pages):
+    """The numbers that the front page opens with."""
+    return json.loads(pages["index.html"].find("script", id="wf-story").string)
+
+
+def say(page):
+    return page.inner_text(".wf-say")
+
+
+def share(page, token, list_="last"):
+    """The probability that the first or the last list of next tokens gives a token, in percent."""
+    bars = page.locator("#wf-live .wf-bars")
+    row = getattr(bars, list_).locator("li", has=page.locator(f"code:text-is('{token}')"))
+    return float(row.locator(".wf-share").inner_text().removesuffix(" %"))
+
+
+def wait_for(page, words):
+    page.wait_for_function("words => document.querySelector('.wf-say').textContent.includes(words)", arg=words)
+
+
+def fetched(page):
+    """The files of the engine that the page has asked for."""
+    return page.evaluate(
+        "performance.getEntriesByType('resource').map(e => e.name).filter(n => n.includes('/engine/'))"
+    )
+
+
+def test_one_button_takes_the_prediction_away_before_anything_is_fetched(front):
+    page, heard = front
+    before = share(page, "r")
+    assert page.locator("#wf-live .wf-bars").count() == 1
+    page.click(".wf-ablate")
+    assert page.get_attribute(".wf-ablate", "aria-pressed") == "true"
+    assert share(page, "r") < before / 4
+    assert f"{share(page, 'r'):.1f} % are left" in say(page)
+    page.click(".wf-ablate")
+    assert page.locator("#wf-live .wf-bars").count() == 1
+    assert fetched(page) == []
+    assert (heard.outside, heard.errors) == ([], [])
+
+
+def test_the_engine_answers_for_code_that_is_typed(front, two_layer):
+    page, heard = front
+    page.fill("#wf-prompt", TYPED)
+    wait_for(page, "r”")
+    page.wait_for_function(
+        "typed => document.querySelector('#wf-live').dataset.shown.startsWith(`${typed} `)", arg=str(len(TYPED))
+    )
+    chances = two_layer(two_layer.to_tokens(TYPED))[0, -1].softmax(-1)
+    best = int(chances.argmax())
+    assert share(page, two_layer.to_string([best]), "first") == pytest.approx(100 * float(chances[best]), abs=0.051)
+    page.click(".wf-ablate")
+    page.wait_for_selector("#wf-live .wf-bars >> nth=1")
+    assert (heard.outside, heard.errors) == ([], [])
+
+
+@pytest.mark.parametrize("prompt", ["import numpy as np\n\nx = np.", "(a, b)\n[c"])
+def test_a_prompt_without_a_copy_says_so(front, prompt):
+    page, _ = front
+    page.fill("#wf-prompt", prompt)
+    wait_for(page, "stands nowhere earlier")
+
+
+def test_a_head_that_looks_elsewhere_is_said_to(front, told):
+    page, _ = front
+    page.select_option("#wf-head", "1:1")
+    wait_for(page, "does not look at what followed")
+    looks = told["looks"]["1:1"]
+    assert f"({100 * max(looks):.1f} %)" in say(page)
+    assert looks[told["looks"][told["head"]].index(max(told["looks"][told["head"]]))] < 0.5
+
+
+@pytest.mark.parametrize(("prompt", "words"), [("", "empty"), ("x = 1\n" * 200, "too long|at most 256")])
+def test_a_prompt_that_cannot_be_read_gets_one_sentence(front, prompt, words):
+    page, heard = front
+    page.fill("#wf-prompt", prompt)
+    page.wait_for_function(
+        "words => new RegExp(words).test(document.querySelector('.wf-message').textContent)", arg=words
+    )
+    assert page.get_attribute("#wf-prompt", "aria-invalid") == "true"
+    assert not page.locator(".wf-say").is_visible()
+    page.fill("#wf-prompt", TYPED)
+    page.wait_for_selector(".wf-say:visible")
+    assert page.inner_text(".wf-message") == ""
+    assert heard.errors == []
+
+
+def test_a_link_holds_what_is_shown(front, site_url, open_page):
+    page, _ = front
+    page.fill("#wf-prompt", TYPED)
+    page.wait_for_function("location.hash.includes('feed_walrus')")
+    page.select_option("#wf-head", "1:7")
+    page.locator(".wf-token").nth(5).click()
+    page.click(".wf-ablate")
+    page.wait_for_function("location.hash.endsWith('head=1%3A7&query=5&off=1')")
+    other, heard = open_page(page.url, site_url)
+    other.wait_for_function("said => document.querySelector('.wf-say')?.textContent === said", arg=say(page))
+    assert other.input_value("#wf-prompt") == TYPED
+    assert other.locator(".wf-token").nth(5).get_attribute("aria-pressed") == "true"
+    assert other.get_attribute(".wf-ablate", "aria-pressed") == "true"
+    assert heard.errors == []
+
+
+def test_a_link_to_a_heading_or_with_nonsense_shows_the_page_as_it_is(site_url, open_page):
+    for hash in ("the-notebooks", "prompt=x&head=9:9&query=99&model=none", "prompt=%E0%A4%A"):
+        page, heard = open_page(f"{site_url}/index.html#{hash}", site_url)
+        page.wait_for_selector("#wf-live[data-shown]")
+        assert heard.errors == []
+
+
+def test_the_link_can_be_copied(front):
+    page, _ = front
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy a link").click()
+    page.wait_for_function("document.querySelector('.wf-message').textContent.includes('copied')")
+    assert "prompt=class+Walrus" in page.evaluate("navigator.clipboard.readText()")
+
+
+def test_it_works_by_keyboard_alone(front):
+    page, heard = front
+    page.focus("#wf-prompt")
+    for _ in range(8):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.classList.contains('wf-token')"):
+            break
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    wait_for(page, "W”")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "wf-head"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    page.wait_for_selector(".wf-ablate[aria-pressed=true]")
+    assert page.evaluate("document.activeElement.className") == "wf-ablate"
+    assert heard.errors == []
+
+
+def test_if_the_model_cannot_be_fetched_one_sentence_says_so(front):
+    page, _ = front
+    page.route("**/*.safetensors", lambda route: route.abort())
+    page.fill("#wf-prompt", TYPED)
+    page.wait_for_function("document.querySelector('.wf-message').textContent.includes('could not be fetched')")
+    page.unroute("**/*.safetensors")
+    page.fill("#wf-prompt", TYPED + "r")
+    wait_for(page, "us")
+
+
+def test_from_the_disk_what_is_stored_is_shown_and_a_sentence_says_how_to_get_more(site, open_page):
+    page, heard = open_page((site / "index.html").as_uri(), "file:")
+    page.wait_for_selector("#wf-live[data-shown]")
+    page.click(".wf-ablate")
+    assert "% are left" in say(page)
+    page.fill("#wf-prompt", TYPED)
+    page.wait_for_function("document.querySelector('.wf-message').textContent.includes('http.server')")
+    assert heard.outside == []
+
+
+def test_without_scripts_there_is_a_picture_and_a_table(site_url, open_page):
+    page, _ = open_page(f"{site_url}/index.html", site_url, PHONE, java_script_enabled=False)
+    assert page.locator("#wf-live img").is_visible()
+    page.locator("#wf-live summary").click()
+    assert page.locator("#wf-live table").is_visible()
+    assert page.locator("#wf-heads").is_hidden()
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("name", ["index", "training"])
+def test_axe_finds_nothing(site_url, open_page, name, theme):
+    pytest.importorskip("axe_playwright_python", reason="axe-core comes with axe-playwright-python")
+    page, _ = open_page(f"{site_url}/{name}.html", site_url, color_scheme=theme, reduced_motion="reduce")
+    if name == "index":
+        page.click(".wf-ablate")
+    for details in page.query_selector_all("details"):
+        details.evaluate("details => { details.open = true }")
+    assert driving.axe_violations(page, "main", ("minor", "moderate", "serious", "critical")) == []
+    for size in (DESK, PHONE):
+        page.set_viewport_size(size)
+        driving.keep_picture(page, f"site_{name}_{size['width']}_{theme}")
+
+
+def test_bars_do_not_move_for_who_does_not_want_it(site_url, open_page):
+    for wish, moves in (("reduce", False), ("no-preference", True)):
+        page, _ = open_page(f"{site_url}/index.html", site_url, reduced_motion=wish)
+        time = page.evaluate("getComputedStyle(document.querySelector('.wf-track i')).transitionDuration")
+        assert (time != "0s") == moves
+
+
+def test_choices_show_what_comes_after_them(front):
+    page, _ = front
+    for name in ("wf-bigrams", "wf-skips"):
+        buttons = page.locator(f"[data-choices={name}] button")
+        seen = set()
+        for i in range(buttons.count()):
+            buttons.nth(i).click()
+            seen.add(page.inner_text(f"[data-choices={name}] ol"))
+        assert len(seen) == buttons.count() > 3
+
+
+def test_the_slider_goes_over_the_run(site_url, open_page):
+    page, heard = open_page(f"{site_url}/training.html", site_url)
+    slider = page.get_by_role("slider", name="tokens learnt from")
+    end = say(page)
+    slider.focus()
+    page.keyboard.press("Home")
+    assert page.get_attribute("#wf-when", "aria-valuetext") == "0 tokens"
+    assert say(page) != end
+    page.keyboard.press("ArrowRight")
+    assert page.get_attribute("#wf-training", "data-at") == "1"
+    page.keyboard.press("End")
+    assert say(page) == end
+    page.locator(".wf-chart svg").first.click(position={"x": 40, "y": 60})
+    assert int(page.get_attribute("#wf-training", "data-at")) < 5
+    token = page.locator(".wf-code >> nth=1 >> button >> nth=12")
+    token.click()
+    assert "at position 12" in say(page)
+    assert re.search(
+        r"after [\d,]+ tokens: two layers \d\.\d\d",
+        page.locator(".wf-chart [role=img]").first.get_attribute("aria-label"),
+    )
+    assert (heard.outside, heard.errors) == ([], [])
