@@ -1,6 +1,7 @@
 """Nothing of a solution, a hidden test or a mark scheme is in what students get; and if it were, it would be found."""
 
 import io
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import nbformat
 import pytest
 
 from walkthrough.homework import __main__ as commands
-from walkthrough.homework import course, leaks
+from walkthrough.homework import course, leaks, links, students
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,11 +48,79 @@ def wheel(tmp_path_factory):
     return file
 
 
+@pytest.fixture(scope="module")
+def copy(released):
+    """The students' copy of the real course, which `create` has searched."""
+    folder = released.parent / "for-students"
+    assert students.create(released, ROOT / "notebooks", folder) == [f"hw{number}" for number in range(1, 7)]
+    return folder
+
+
 def test_nothing_leaks(released, wheel):
-    notebooks = [*(released / "release").glob("*/*.ipynb"), *(ROOT / "notebooks").glob("*.ipynb")]
-    assert len(notebooks) >= 14
-    assert leaks.search(released, [*notebooks, leaks.PACKAGE, wheel]) == []
+    assert leaks.search(released, [wheel]) == []
     assert len(leaks.secrets_of(released)) > 40
+
+
+def test_students_get_the_course_and_its_homework_and_nothing_of_the_teachers(copy, released):
+    files = {str(path.relative_to(copy)) for path in copy.rglob("*") if path.is_file()}
+    assert not [
+        name for name in files if re.search(r"grader|plant|secret|answers_hw|instructor|tests/|__pycache__", name)
+    ]
+    for page in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"):
+        assert f"notebooks/{page.name}" in files
+    for number in range(1, 7):
+        given = nbformat.read(copy / "notebooks" / "homework" / f"hw{number}.ipynb", 4)
+        release = nbformat.read(released / "release" / f"hw{number}" / f"hw{number}.ipynb", 4)
+        assert [cell.source for cell in given.cells] == [cell.source for cell in release.cells]
+    assert {"pyproject.toml", "constraints.txt", "README.md", "walkthrough/weights/homework.safetensors"} <= files
+    assert list(links.dead(copy)) == []
+    with zipfile.ZipFile(copy.with_name("for-students.zip")) as packed:
+        assert {name.removeprefix("for-students/") for name in packed.namelist()} == files
+
+
+def repository(folder, **texts):
+    """A repository as small as can be, with texts in its package."""
+    (folder / "notebooks").mkdir(parents=True)
+    (folder / "walkthrough").mkdir()
+    for name in students.FILES:
+        (folder / name).write_text("", encoding="utf-8")
+    page = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_markdown_cell("[a](glossary.md) and [the guide](guide.md#top)")]
+    )
+    nbformat.write(page, folder / "notebooks" / "00_start_here.ipynb")
+    (folder / "notebooks" / "glossary.md").write_text("words", encoding="utf-8")
+    for name, text in texts.items():
+        (folder / "walkthrough" / f"{name}.py").write_text(text, encoding="utf-8")
+    return folder / "notebooks"
+
+
+def test_a_copy_with_a_solution_is_not_made(small_course, tmp_path):
+    secret = leaks.between(
+        nbformat.read(small_course / "source/hw1/hw1.ipynb", 4).cells[1].source, "BEGIN SOLUTION", "END SOLUTION"
+    )
+    notebooks = repository(tmp_path / "r", helpers=f"def product(a, b):\n{secret[0]}")
+    with pytest.raises(
+        ValueError, match=r"helpers.py: holds .* of hw1.ipynb, cell hw1-1-answer(?s:.*)nothing was made: 1 things"
+    ):
+        students.create(small_course, notebooks, tmp_path / "copy")
+    assert [path.name for path in tmp_path.iterdir()] == ["r"]
+
+
+def test_a_copy_goes_to_a_new_folder_only_and_its_dead_links_become_words(small_course, tmp_path):
+    notebooks = repository(tmp_path / "r")
+    students.create(small_course, notebooks, tmp_path / "new" / "copy")
+    text = nbformat.read(tmp_path / "new" / "copy" / "notebooks" / "00_start_here.ipynb", 4).cells[0].source
+    assert text == "[a](glossary.md) and the guide"
+    for mine, pages, folder, said in (
+        (small_course, notebooks, tmp_path / "new" / "copy", "in use"),
+        (small_course, tmp_path, tmp_path / "x", "not the folder notebooks"),
+        (tmp_path, notebooks, tmp_path / "x", "not a course folder"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            students.create(mine, pages, folder)
+    (tmp_path / "y.zip").write_text("mine", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"y.zip is in use"):
+        students.create(small_course, notebooks, tmp_path / "y")
 
 
 def test_the_wheel_holds_the_package_and_no_grader(wheel):

@@ -35,7 +35,7 @@ def marks_of(course: Path, assignment: str) -> dict[str, Mark]:
             return {}
         return {
             each.student.id: Mark(
-                max(0.0, each.score - each.late_submission_penalty), each.max_score, each.needs_manual_grade
+                max(0.0, each.score - each.late_submission_penalty), float(each.max_score), each.needs_manual_grade
             )
             for each in book.assignment_submissions(assignment)
         }

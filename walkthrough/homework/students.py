@@ -55,7 +55,10 @@ def create(course: Path, notebooks: Path, folder: Path) -> list[str]:
         made = Path(room) / folder.name
         fill(made, repository, notebooks, releases)
         archive(made, Path(room) / zipped.name)
-        found = [*leaks.search(course, [made, Path(room) / zipped.name]), *links.dead(made)]
+        found = [
+            *leaks.search(course, [Path(room) / zipped.name]),
+            *links.dead(made),
+        ]  # all that is in the folder is in the zip
         if found:
             raise ValueError(
                 "\n".join([*found, f"nothing was made: {len(found)} things were found in the students' copy"])
