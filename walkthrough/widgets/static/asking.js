@@ -105,15 +105,15 @@ function asking(model, { data, tell, view, extra }) {
   });
   /** The answer if it can be given, and one sentence otherwise. `live`: a newer question makes this one void. */
   const ask = (question, live = false) => new Promise((answer) => {
+    let late = false;  // a kernel that was only slow
     const instead = () => here(question, live).then(answer, (fault) => {
-      if (!fault.stale) tell(silent && !model.alone ? `${SILENT} ${fault.message}` : fault.message);
+      if (!fault.stale && !late) tell(silent && !model.alone ? `${SILENT} ${fault.message}` : fault.message);
     });
     const kernel = model.widget_manager && "kernel" in model.widget_manager ? model.widget_manager.kernel : true;
     if (silent || !kernel) return instead();
     const id = `${asker} ${++count}`;
-    waiting.set(id, { answer, timer: setTimeout(() => {
+    waiting.set(id, { answer: (given) => { late = true; answer(given); }, timer: setTimeout(() => {
       if (!data().engine) return tell(SILENT);
-      waiting.delete(id);
       silent = true;
       instead();
     }, 3000) });
