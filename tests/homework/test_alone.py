@@ -1,6 +1,7 @@
 """For someone who learns alone: the homework with its checks, and a page of what is solved."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,10 +9,11 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from nbgrader.preprocessors import ClearSolutions
 
 from walkthrough import progress
 from walkthrough.exercises import EXERCISES
-from walkthrough.homework import practice
+from walkthrough.homework import links, practice
 
 HOMEWORK = Path(__file__).parents[2] / "notebooks" / "homework"
 
@@ -36,6 +38,74 @@ def test_solutions_are_out_and_checks_are_in(folder):
         assert [cell.source.count('check("hw') for cell in cells] == asked
         assert sum(asked) >= 4
         assert not any(cell.get("outputs") for cell in cells)
+
+
+def test_links_lead_somewhere_and_nobody_is_asked_to_hand_in(folder):
+    assert list(links.dead(folder)) == []
+    assert len(list((folder / "course").glob("[0-9][0-9]_*.ipynb"))) == len(
+        list(HOMEWORK.parent.glob("[0-9][0-9]_*.ipynb"))
+    )
+    for file in sorted(folder.glob("*.ipynb")):
+        cells = nbformat.read(file, 4).cells
+        text = "\n".join(cell.source.replace("from graders", "") for cell in cells)
+        assert not re.search(
+            r"\bhand(s|ed|ing)? (it |them )?in\b|\bgrad(e|ed|er|ers|ing)\b|\bsubmi|\bteacher|\bstudents?\b", text
+        ), file
+        assert "](course/" in text
+        assert "new inputs at each run" in cells[0].source
+        assert not any("nbgrader" in cell.metadata for cell in cells)
+
+
+def test_solutions_are_taken_out_as_nbgrader_does_it():
+    for file in sorted(HOMEWORK.glob("hw*.ipynb")):
+        theirs, _ = ClearSolutions().preprocess(nbformat.read(file, 4), {})
+        ours = nbformat.read(file, 4)
+        for cell in ours.cells:
+            practice.without_solutions(cell)
+        assert [cell.source for cell in ours.cells] == [cell.source for cell in theirs.cells]
+    open_end = nbformat.v4.new_code_cell("### BEGIN SOLUTION\nx = 1")
+    with pytest.raises(ValueError, match="whose end is not marked"):
+        practice.without_solutions(open_end)
+
+
+BLOCKED = """
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("nbgrader", "torch", "sqlalchemy"):
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Blocker())
+from walkthrough.homework.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("kind", ["zip", "gztar"])
+def test_a_practice_is_made_of_an_archive_without_a_repository_and_without_nbgrader(kind, tmp_path):
+    homework = tmp_path / "walkthrough-main" / "notebooks" / "homework"
+    homework.mkdir(parents=True)
+    shutil.copy(HOMEWORK / "hw2.ipynb", homework)
+    shutil.copytree(HOMEWORK / "graders", homework / "graders")
+    archive = shutil.make_archive(str(tmp_path / "download"), kind, tmp_path, "walkthrough-main")
+    command = [sys.executable, "-c", BLOCKED, "practice", archive, str(tmp_path / "mine")]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, encoding="utf-8")
+    assert ran.returncode == 0, ran.stderr
+    cells = nbformat.read(tmp_path / "mine" / "hw2.ipynb", 4).cells
+    assert "notebooks 00, 01 and 03" in cells[0].source  # the course's notebooks are not in this archive
+    assert (tmp_path / "mine" / "graders" / "__init__.py").exists()
+
+
+def test_what_is_no_homework_is_refused(tmp_path):
+    (tmp_path / "x.zip").write_bytes(b"no zip")
+    shutil.make_archive(str(tmp_path / "empty"), "zip", tmp_path, "x.zip")
+    for given, said in (
+        ("x.zip", "neither a folder nor an archive"),
+        ("empty.zip", "no folder notebooks/homework"),
+        ("none", "there is no"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            practice.create(tmp_path / given, tmp_path / "mine")
+    assert not (tmp_path / "mine").exists()
 
 
 def test_nothing_is_overwritten(folder, tmp_path):

@@ -74,18 +74,33 @@ def test_a_submission_runs_as_nobody_who_can_read_no_grader_and_write_no_result(
         (base / folder).mkdir()
     with zipfile.ZipFile(zipped) as packed:
         packed.extractall(base / "source")
-    notebook = hand_in(**right | {"hw1_3_answer": SPY.format(source=base / "source", base=base)})
+    notebook = hand_in(**right | {"hw1_3_answer": SPY.format(source="/mnt/source", base="/mnt")})
     nbformat.write(notebook, base / "submission" / "my hw1.ipynb")
     (base / "submission_metadata.json").write_text('{"users": [{"email": "anna@example.org"}]}', encoding="utf-8")
     shutil.copy(base / "source" / "run_autograder", base)
-    # Where Python is under root's own folder, nobody can read it: shown in an empty one, as a container would have it.
-    home, python = Path.home(), Path(sys.base_prefix)
-    seen = ["--tmpfs", str(home), "--ro-bind", str(python), str(python)] if python.is_relative_to(home) else []
-    box = ["bwrap", "--bind", "/", "/", "--dev-bind", "/dev", "/dev", "--proc", "/proc", *seen, "--cap-add", "ALL"]
-    env = os.environ | {"AUTOGRADER": str(base), "COURSE_PYTHON": sys.executable}
-    ran = subprocess.run(
-        [*box, "bash", str(base / "run_autograder")], env=env, capture_output=True, text=True, check=False
-    )
+    # Where Python is under a folder of root's own, nobody can read it: shown in an empty one, as a container would have it.
+    python = Path(sys.base_prefix)
+    closed = next((str(folder) for folder in reversed(python.parents) if not folder.stat().st_mode & 1), None)
+    seen = ["--tmpfs", closed, "--ro-bind", str(python), str(python)] if closed else []
+    box = [
+        "bwrap",
+        "--bind",
+        "/",
+        "/",
+        "--dev-bind",
+        "/dev",
+        "/dev",
+        "--proc",
+        "/proc",
+        "--bind",
+        str(base),
+        "/mnt",
+        *seen,
+        "--cap-add",
+        "ALL",
+    ]
+    env = os.environ | {"AUTOGRADER": "/mnt", "COURSE_PYTHON": sys.executable}
+    ran = subprocess.run([*box, "bash", "/mnt/run_autograder"], env=env, capture_output=True, text=True, check=False)
     told = json.loads((base / "results" / "results.json").read_text("utf-8"))
     assert [(test["score"], test["max_score"]) for test in told["tests"]] == [(3, 3), (2, 2), (1, 1), (0, 0)], (
         told,

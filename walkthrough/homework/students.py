@@ -29,7 +29,7 @@ not start, `python -m walkthrough.doctor` says what your machine has and lacks.
 """
 RELEASED = """The homeworks are in `notebooks/homework/`: {names}. Leave each where it is, so that its links work, write your
 answers into it, save it, and hand that file in. `python -m walkthrough.progress notebooks` shows which of the course's own
-exercises you have solved."""
+exercises you have solved. The project that ends the course is described in `notebooks/project.md`."""
 FILES = ("LICENSE", "constraints.txt", "environment.yml", "pyproject.toml")
 NOT_COPIED = shutil.ignore_patterns("__pycache__", ".*", "*.pyc")
 
