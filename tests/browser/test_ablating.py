@@ -169,8 +169,13 @@ def test_of_two_heads_the_later_stays_whichever_answer_comes_first(live, explore
     for message in (second, first):
         page.evaluate("reply", {"id": message["id"], "answer": made.answer(message["question"])})
     assert "Without head 1:3" in said(page, "Without head")
-    page.click(".wt-cut [data-of='0:1']")  # no answer comes
+    page.click(".wt-cut [data-of='0:1']")
     said(page, "No answer has come yet")
+    driving.message(page, "The kernel does not answer: it is busy")
+    late = page.evaluate("held")[-1]
+    page.evaluate("reply", {"id": late["id"], "answer": made.answer(late["question"])})  # it was only slow
+    said(page, "Without head 0:1, ")
+    driving.message(page, "")
 
 
 def test_the_position_and_the_prediction_are_those_of_the_explorer(live, explorers, model):
