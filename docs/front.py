@@ -87,7 +87,7 @@ def live() -> str:
     prompt = escape(story.PROMPT)
     return (
         f'<div class="wf wf-live" id="wf-live"><div class="wf-still"><pre class="wf-plain">{prompt}</pre>'
-        f'<img src="_static/front/story.png" width="1324" height="633" alt="{escape(sentence())}">'
+        f'<img src="_static/front/story.png" loading="lazy" width="1324" height="633" alt="{escape(sentence())}">'
         f"<p>{escape(sentence())}</p>{numbers(head_table())}</div></div>{story.script('wf-story', story.walrus())}"
         f'<div id="wf-heads" hidden>{head_table()}</div>'
     )
@@ -111,11 +111,15 @@ def control() -> str:
 
 def choices(name: str, label: str, items: list[dict]) -> str:
     """A small live thing: a row of buttons, and the next tokens after what is chosen; without scripts, the first and a table."""
-    rows = [[visible(i["after"]), *(f"{visible(token)} {pictures.percent(c)}" for token, c in i["top"])] for i in items]
+    shown = [item["after"] if "source" in item else visible(item["after"]) for item in items]  # a text, or one token
+    rows = [
+        [after, *(f"{visible(token)} {pictures.percent(c)}" for token, c in i["top"])]
+        for after, i in zip(shown, items, strict=True)
+    ]
     columns = ["after", "first", "second", "third", "fourth", "fifth"]
     return (
         f'<div class="wf wf-choices" data-choices="wf-{name}" data-label="{escape(label)}"><p class="wf-after">After '
-        f"<code>{escape(visible(items[0]['after']))}</code>:</p>{bars(items[0]['top'])}</div>"
+        f"<code>{escape(shown[0])}</code>:</p>{bars(items[0]['top'])}</div>"
         f"<div class=wf>{numbers(table(label, columns, rows))}</div>{story.script(f'wf-{name}', items)}"
     )
 
@@ -133,7 +137,7 @@ def copies() -> str:
                 f'<li{mark}><span>{words[each["model"]]}, {when}</span><span class="wf-track">'
                 f'<i style="--share:{each[key] / longest:.4f}"></i></span><span class="wf-share">{each[key]:.2f}</span></li>'
             )
-    return f'<div class="wf"><p class="wf-after">Loss in nats on 60 random tokens:</p><ol class="wf-bars wf-wide">{rows}</ol></div>'
+    return f'<div class="wf"><p class="wf-after">Loss in nats on 60 random tokens, once and once more; less is better:</p><ol class="wf-bars wf-wide">{rows}</ol></div>'
 
 
 def minutes(name: str) -> str:
@@ -159,7 +163,7 @@ def cards() -> str:
         time = f'<p class="wf-time">{escape(time)}</p>' if (time := minutes(name)) else ""
         made += (
             f'<li><a href="notebooks/{name}.html"><span class="wf-number">{escape(number)}</span> {escape(title)}</a>'
-            f"<p>{escape(does)}.</p>{time}</li>"
+            f"<p>{escape(does[0].upper() + does[1:])}{'' if does.endswith('?') else '.'}</p>{time}</li>"
         )
     return f'<ul class="wf wf-cards">{made}</ul>'
 
@@ -176,7 +180,7 @@ def training() -> str:
         f"million tokens. Right, the scores of two heads: {names[2]} rises early to {curves[2][-1]:.2f}, {names[3]} much later to {curves[3][-1]:.2f}."
     )
     return (
-        f'<div class="wf wf-training" id="wf-training"><div class="wf-still"><img src="_static/front/training.png" width="1324" height="489" '
+        f'<div class="wf wf-training" id="wf-training"><div class="wf-still"><img src="_static/front/training.png" loading="lazy" width="1324" height="489" '
         f'alt="{escape(alt)}"></div></div><div class=wf>{numbers(table("The checkpoints", columns, rows))}</div>'
         f"{story.script('wf-run', t)}"
     )

@@ -97,7 +97,7 @@ def skip_trigrams() -> list[dict[str, Any]]:
         source = ids.shape[1] - 2
         weights = kept["pattern", 0][0, :, -1, source]
         found.append({
-            "after": f"{word} … .", "source": model.to_string([int(ids[0, source])]), "weight": round(float(weights.max()), 2),
+            "after": f"x = {word}.", "source": model.to_string([int(ids[0, source])]), "weight": round(float(weights.max()), 2),
             "head": f"0:{int(weights.argmax())}", "top": best(logits[0, -1].softmax(-1), model),
         })  # fmt: skip
     return found

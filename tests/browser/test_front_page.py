@@ -128,6 +128,10 @@ def test_a_link_to_a_heading_or_with_nonsense_shows_the_page_as_it_is(site_url, 
     for hash in ("the-notebooks", "prompt=x&head=9:9&query=99&model=none", "prompt=%E0%A4%A"):
         page, heard = open_page(f"{site_url}/index.html#{hash}", site_url)
         page.wait_for_selector("#wf-live[data-shown]")
+        if "model=none" in hash:
+            page.wait_for_function("document.querySelector('.wf-message').textContent.includes('two-layer')")
+            assert page.input_value("#wf-prompt") == "x"
+            assert page.input_value("#wf-head") == "1:6"
         assert heard.errors == []
 
 

@@ -137,7 +137,8 @@ What the page opens with was computed while it was built; only another prompt, o
 
   // What changes
 
-  async function change(changes, link = true) {
+  /** Show another state; `link` is whether the address follows, `note` what else is to be said. */
+  async function change(changes, link = true, note = "") {
     clearTimeout(timer);
     const mine = ++asked, wanted = { ...state, ...changes };
     state = wanted;
@@ -147,7 +148,7 @@ What the page opens with was computed while it was built; only another prompt, o
       if (mine !== asked) return;
       shown = found;
       state.query = found.query;
-      say("");
+      say(note);
       live.classList.remove("wf-stale");
       paint();
       if (link) history.replaceState(null, "", isHome() ? location.pathname + location.search : `#${hash()}`);
@@ -166,15 +167,16 @@ What the page opens with was computed while it was built; only another prompt, o
   const isHome = () => Object.keys(HERE).every((key) => state[key] === HERE[key]);
   const hash = () => new URLSearchParams({ model: state.model, prompt: state.prompt, head: state.head, query: state.query, off: state.off ? 1 : 0 }).toString();
 
-  /** The state that the address holds; null where it holds none, as after a link to a heading. */
-  function linked() {
+  /** Show what the address holds; nothing where it holds none, as after a link to a heading. */
+  function follow() {
     const given = new URLSearchParams(location.hash.slice(1)), query = given.get("query");
-    if (!given.has("prompt")) return null;
-    if ((given.get("model") ?? story.model) !== story.model) say(`This page has the model ${quoted(story.model)} only, so the link's own is not shown.`);
-    return {
+    if (!given.has("prompt")) return;
+    const own = (given.get("model") ?? story.model) === story.model;
+    const note = own ? "" : `This page has the model ${quoted(story.model)} only, so that of the link is not shown.`;
+    change({
       model: story.model, prompt: given.get("prompt"), off: given.get("off") === "1", head: heads.includes(given.get("head")) ? given.get("head") : story.head,
       query: /^\d+$/.test(query ?? "") ? Number(query) : null,
-    };
+    }, false, note);
   }
   async function copyLink() {
     const link = `${location.href.split("#")[0]}#${hash()}`;
@@ -190,7 +192,6 @@ What the page opens with was computed while it was built; only another prompt, o
   field.value = state.prompt;
   place.replaceChildren(live);
   new ResizeObserver(() => { if (shown) drawArc(); }).observe(picture);
-  addEventListener("hashchange", () => { const given = linked(); if (given) change(given, false); });
-  const given = linked();
-  change({}, false).then(() => { if (given) change(given, false); });
+  addEventListener("hashchange", follow);
+  change({}, false).then(follow);
 })();

@@ -68,12 +68,13 @@
     const items = data(place.dataset.choices), label = place.dataset.label, body = make("div", { "aria-live": "polite" });
     const show = (i) => {
       buttons.forEach((button, j) => button.setAttribute("aria-pressed", String(i === j)));
-      const { after, source, head, weight, top } = items[i];
+      const { source, head, weight, top } = items[i];
       const looked = source ? `Head ${head} looks back at ${quoted(source)} with ${percent(weight)} of its attention.` : null;
-      body.replaceChildren(make("p", { class: "wf-after" }, "After ", make("code", {}, visible(after)), ":"), bars(top, null, label),
+      body.replaceChildren(make("p", { class: "wf-after" }, "After ", make("code", {}, named(items[i])), ":"), bars(top, null, label),
         ...(looked ? [make("p", { class: "wf-quiet" }, looked)] : []));
     };
-    const buttons = items.map(({ after }, i) => make("button", { type: "button", onclick: () => show(i) }, visible(after)));
+    const named = ({ after, source }) => (source ? after : visible(after));  // a text, or one token
+    const buttons = items.map((item, i) => make("button", { type: "button", onclick: () => show(i) }, named(item)));
     const group = make("div", { class: "wf-row", role: "group", "aria-label": `${label}: choose what stands before` }, ...buttons);
     roving(group, buttons);
     place.replaceChildren(group, body);
