@@ -7,7 +7,7 @@ from pathlib import Path
 
 import minutes
 
-from walkthrough.homework import judge, sandbox, worker
+from walkthrough.homework import judge, sandbox, shown
 
 GUIDE = minutes.GUIDE.read_text("utf-8")
 
@@ -45,7 +45,7 @@ def test_the_limits_are_those_of_the_code():
     for stated in (
         f"{judge.CELL_SECONDS:g} seconds a cell", f"{judge.CALL_SECONDS:g} a call", f"{judge.ALL_SECONDS / 60:g} minutes in all",
         f"{sandbox.MEMORY // 2**30} GB of address space", f"{sandbox.SCRATCH // 2**20} MB", f"limited to {sandbox.PROCESSES}",
-        f"{10 * worker.MOST_TEXT:,} printed",
+        f"{10 * shown.MOST_TEXT:,} printed",
     ):  # fmt: skip
         assert stated in GUIDE.replace("\n", " "), stated
 

@@ -78,6 +78,7 @@ PACKED = {
     "tar.xz in a zip": lambda text: zipped(tarred(text.encode(), "xz"), "x.bin"),
     "gz": lambda text: gzip.compress(text.encode()),
     "bz2": lambda text: bz2.compress(text.encode()),
+    "a git object": lambda text: zlib.compress(b"blob 9\0" + text.encode()),
     "UTF-16": lambda text: text.encode("utf-16"),
     "Latin-1": lambda text: f"# é\n{text}".encode("latin-1"),
     "comments": lambda text: "\n".join(f"# {line}" for line in text.splitlines() * 2).encode(),

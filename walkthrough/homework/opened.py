@@ -82,6 +82,9 @@ def members(data: bytes) -> Iterator[tuple[str, bytes]] | None:
             with opener.open(io.BytesIO(data)) as packed:
                 content = packed.read(LARGEST + 1)
             return iter([("unpacked", checked(content))])
+    if data[:1] == b"\x78" and data[1:2] in (b"\x01", b"\x5e", b"\x9c", b"\xda"):  # as git keeps files
+        content = checked(zlib.decompressobj().decompress(data, LARGEST + 1))
+        return iter([("unpacked", content.partition(b"\0")[2] if content.startswith(b"blob ") else content)])
     if zipfile.is_zipfile(io.BytesIO(data)):
         return from_zip(data)
     if data[257:262] == b"ustar":
