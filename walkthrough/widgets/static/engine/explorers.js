@@ -53,13 +53,22 @@ function valueSizes(run, l) {
       out[i * d_head + j] += W[i * d_model + m] * W[j * d_model + m];
     return out;
   }));
-  run.sizes ??= [];
-  return Array.from({ length: n_heads }, (_, h) => Array.from({ length: n }, (_, pos) => {
-    const gram = model.grams[l][h], at = pos * d_model + h * d_head;
-    let sum = 0;
-    for (let i = 0; i < d_head; i++) for (let j = 0; j < d_head; j++) sum += v[at + i] * v[at + j] * gram[i * d_head + j];
-    return Math.round(1000 * Math.sqrt(Math.max(0, sum))) / 1000;
-  }));
+  const sizes = run.each(`sizes ${l}`, n_heads, (first, count) => {
+    const out = new Float32Array(count * n_heads);
+    for (let i = 0; i < count; i++) for (let h = 0; h < n_heads; h++) {
+      const gram = model.grams[l][h], at = (first + i) * d_model + h * d_head;
+      let sum = 0;
+      for (let r = 0; r < d_head; r++) {
+        let row = 0;
+        for (let c = 0; c < d_head; c++) row += v[at + c] * gram[r * d_head + c];
+        sum += v[at + r] * row;
+      }
+      out[i * n_heads + h] = Math.sqrt(Math.max(0, sum));
+    }
+    return out;
+  });
+  const rounding = (x) => Math.round(1000 * x) / 1000;
+  return Array.from({ length: n_heads }, (_, h) => Array.from({ length: n }, (_, pos) => rounding(sizes[pos * n_heads + h])));
 }
 
 /** The likeliest tokens of each position, and the one that really comes. */

@@ -97,6 +97,8 @@ export class Run {
     this.rows = old?.rows ?? [];  // of each position, what its logits give
     this.logits = old?.logits ?? null;
     this.rows.length = Math.min(this.rows.length, this.from);
+    this.kept = old?.kept ?? new Map();  // what was made of positions, by a name: {rows, known}
+    for (const each of this.kept.values()) each.known = Math.min(each.known, this.from);
     if (old) old.ids = [];  // the arrays are ours now
     this.ids = [...ids];
   }
@@ -123,6 +125,7 @@ export class Run {
   /** A head's pattern and its averaged values z, for the new positions; `forced` is another run's pattern. */
   attend(l, h, q, forced) {
     const { model, from, n } = this, { d_model, d_head, n_ctx, kernel } = model, { k, v, z, pattern } = this.layers[l], count = n - from;
+    if (count < 4 && !forced) return this.attendFew(l, h, q);
     const of = (x, rows) => {
       const out = new Float32Array(rows * d_head);
       for (let i = 0; i < rows; i++) out.set(x.subarray(i * d_model + h * d_head, i * d_model + (h + 1) * d_head), i * d_head);
@@ -148,6 +151,29 @@ export class Run {
     for (let i = 0; i < count; i++) z.set(mixed.subarray(i * d_head, (i + 1) * d_head), (from + i) * d_model + h * d_head);
   }
 
+  /** The same where one or two tokens are new: nothing of the others is moved. */
+  attendFew(l, h, q) {
+    const { from, n, model: { d_model, d_head, n_ctx } } = this, { k, v, z, pattern } = this.layers[l], scale = 1 / Math.sqrt(d_head);
+    for (let i = from; i < n; i++) {
+      const row = pattern.subarray((h * n_ctx + i) * n_ctx, (h * n_ctx + i + 1) * n_ctx), at = (i - from) * d_model + h * d_head;
+      let most = -Infinity, sum = 0;
+      for (let j = 0; j <= i; j++) {
+        let score = 0;
+        for (let c = 0, key = j * d_model + h * d_head; c < d_head; c++) score += q[at + c] * k[key + c];
+        row[j] = score;
+        if (row[j] > most) most = row[j];
+      }
+      for (let j = 0; j <= i; j++) sum += row[j] = Math.exp((row[j] - most) * scale);
+      row.fill(0, i + 1);
+      const mixed = new Float64Array(d_head);
+      for (let j = 0; j <= i; j++) {
+        const share = (row[j] /= sum);
+        for (let c = 0, key = j * d_model + h * d_head; c < d_head; c++) mixed[c] += share * v[key + c];
+      }
+      z.set(mixed, i * d_model + h * d_head);
+    }
+  }
+
   /** In place of what a head brings: nothing, or its mean over the positions. */
   level(l, h, share) {
     const { from, n, model: { d_model, d_head } } = this, { z } = this.layers[l];
@@ -156,6 +182,23 @@ export class Run {
       if (share) for (let i = 0; i < n; i++) sum += z[i * d_model + c];
       for (let i = from; i < n; i++) z[i * d_model + c] = sum / n;
     }
+  }
+
+  /** Numbers of each position, `width` a row, under a name: `make(first, count)` gives those that are not here yet. */
+  each(name, width, make) {
+    if (!this.kept.has(name)) this.kept.set(name, { rows: new Float32Array(this.model.n_ctx * width), known: 0 });
+    const found = this.kept.get(name);
+    if (found.known < this.n) found.rows.set(make(found.known, this.n - found.known), found.known * width);
+    found.known = this.n;
+    return found.rows;
+  }
+
+  /** What W_V of a layer gives of the embedding alone, [pos, head d_head]: in layer 0 that is the values. */
+  embeddedValues(l) {
+    const { model: { d_model, kernel, layers } } = this;
+    if (l === 0) return this.layers[0].v;
+    const rows = (first, count) => this.resid[0].subarray(first * d_model, (first + count) * d_model);
+    return this.each(`values ${l}`, d_model, (first, count) => kernel.dot(rows(first, count), layers[l].v, count, d_model, d_model));
   }
 
   /** A head's pattern [query key], as one array of n rows of n. */

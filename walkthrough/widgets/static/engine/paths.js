@@ -15,34 +15,35 @@ export function pathNames(n_layers, n_heads) {
  */
 export function pathSources(run, readouts, position) {
   const { model } = run, { n_layers, n_heads, d_head, d_model } = model, seen = position + 1, count = readouts.length / d_model;
-  const embedded = run.resid[0].subarray(0, seen * d_model);
   // A path, as yet from its end only: where it looks from (a row over positions), and what it reads there.
-  let paths = [{ row: Float64Array.from({ length: seen }, (_, i) => Number(i === position)), reads: Float64Array.from(readouts), begins: null }];
+  let paths = [{ row: Float64Array.from({ length: seen }, (_, i) => Number(i === position)), reads: Float64Array.from(readouts), brings: null }];
+  paths[0].brings = brought(model.kernel.dot(run.resid[0].subarray(0, seen * d_model), Float32Array.from(readouts), seen, count, d_model), count, 0, count);
   for (let l = n_layers - 1; l >= 0; l--) {
-    const longer = [];
-    const values = model.kernel.dot(embedded, model.layers[l].v, seen, d_model, d_model);  // of the embedding, not of the stream
-    for (const { row, reads } of paths) {
-      longer.push(...Array.from({ length: n_heads }, (_, h) => {
-        const written = plainDot(reads, model.weights("o", l, h), count, d_head, d_model, new Float64Array(count * d_head));
-        return { row: back(run, l, h, row), written, begins: { h, values }, reads: l ? through(model, l, h, written, count) : null };
+    const values = run.embeddedValues(l), longer = paths.map(() => []);
+    for (let h = 0; h < n_heads; h++) {
+      const written = paths.map(({ reads }) => plainDot(reads, model.weights("o", l, h), count, d_head, d_model, new Float64Array(count * d_head)));
+      const own = new Float32Array(seen * d_head), all = new Float32Array(paths.length * count * d_head);
+      for (let s = 0; s < seen; s++) own.set(values.subarray(s * d_model + h * d_head, s * d_model + (h + 1) * d_head), s * d_head);
+      written.forEach((rows, p) => all.set(rows, p * rows.length));
+      const found = model.kernel.dot(own, all, seen, paths.length * count, d_head);
+      paths.forEach(({ row }, p) => longer[p].push({
+        row: back(run, l, h, row), reads: l ? through(model, l, h, written[p], count) : null,
+        brings: brought(found, paths.length * count, p * count, count),
       }));
     }
     // In the order of `path_names`: what a path already has, then that after each head of this layer, earlier layers innermost.
-    paths = paths.flatMap((path, p) => [path, ...longer.slice(p * n_heads, (p + 1) * n_heads)]);
+    paths = paths.flatMap((path, p) => [path, ...longer[p]]);
   }
-  return paths.map(({ row, reads, written, begins }) => {
-    const [from, width, at] = begins ? [begins.values, d_head, begins.h * d_head] : [embedded, d_model, 0];
-    const side = begins ? written : reads;
-    return Array.from({ length: count }, (_, t) => {
-      const out = new Float64Array(seen);
-      for (let s = 0; s < seen; s++) {
-        if (!row[s]) continue;
-        let sum = 0;
-        for (let c = 0; c < width; c++) sum += from[s * d_model + at + c] * side[t * width + c];
-        out[s] = row[s] * sum;
-      }
-      return out;
-    });
+  return paths.map(({ row, brings }) => brings.map((each) => each.map((x, s) => x * row[s])));
+}
+
+/** Columns `from` on of a matrix of rows of `width`, `count` of them, each as an array of its own. */
+function brought(matrix, width, from, count) {
+  const seen = matrix.length / width;
+  return Array.from({ length: count }, (_, t) => {
+    const out = new Float64Array(seen);
+    for (let s = 0; s < seen; s++) out[s] = matrix[s * width + from + t];
+    return out;
   });
 }
 
