@@ -374,8 +374,8 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
     "homework/chosen": {f"{W}.homework.archives", f"{W}.homework.names", f"{W}.homework.platforms"},
     "homework/intake": {f"{W}.homework.archives", f"{W}.homework.chosen"},
     "homework/collect": {f"{W}.homework.{part}" for part in ("archives", "chosen", "intake", "names", "plain", "platforms")},
-    "homework/__main__": {f"{W}.homework.collect", f"{W}.homework.course", f"{W}.homework.intake", f"{W}.homework.leaks",
-                          f"{W}.homework.practice", f"{W}.homework.unboxed"},
+    "homework/__main__": {f"{W}.homework.collect", f"{W}.homework.classroom", f"{W}.homework.course", f"{W}.homework.grading", f"{W}.homework.intake", f"{W}.homework.leaks",
+                          f"{W}.homework.nursery", f"{W}.homework.unboxed"},
 }  # fmt: skip
 ROOMS = {path.parent.name for path in MODULES}
 

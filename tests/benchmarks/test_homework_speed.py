@@ -44,7 +44,7 @@ def hand_in(folder, release, size):
 
 
 def test_a_class_of_thirty(short, tmp_path, monkeypatch):
-    from walkthrough.homework import course, nursery, sandbox
+    from walkthrough.homework import course, grading, nursery, sandbox
 
     folder = tmp_path / "course"
     course.create(folder, ROOT / "notebooks" / "homework")
@@ -54,7 +54,7 @@ def test_a_class_of_thirty(short, tmp_path, monkeypatch):
         monkeypatch.setattr(sandbox, "WORKERS", nursery.Nursery())
         sandbox.WORKERS.refused = way != "forked"
         begin = time.perf_counter()
-        judged = course.grade(folder, HW)
+        judged = grading.grade(folder, HW)
         seconds[way] = time.perf_counter() - begin
         marks[way] = {student: [v.mark for v in result.verdicts.values()] for student, result in judged.items()}
         if way == "forked" and sandbox.WORKERS.refused:

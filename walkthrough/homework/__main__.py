@@ -2,10 +2,11 @@
 table | export | oral | gradescope`, and the learner's: `practice`."""
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 
-from walkthrough.homework import classroom, unboxed
+from walkthrough.homework import classroom, nursery, unboxed
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,6 +42,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     """Run one command; what cannot be done is said in one sentence."""
+    # At its import, jsonschema builds a grammar of international addresses for seconds, and nothing here checks any.
+    sys.modules.setdefault("rfc3987_syntax", None)
     arguments = parser().parse_args()
     sys.stdout.reconfigure(errors="replace")  # names of students may be longer than the locale's alphabet
     try:
@@ -72,13 +75,34 @@ def take_in(arguments: argparse.Namespace) -> None:
                          "line name,student), with whose they are, or with no student to leave them out")  # fmt: skip
 
 
+def grade(arguments: argparse.Namespace) -> None:
+    """`grade`. What forks the sandboxes' processes has as much to import as this one, and starts at the same time."""
+    boxed = not arguments.without_bubblewrap
+    if boxed and not nursery.WORKERS.refused:
+        with contextlib.suppress(OSError):
+            nursery.WORKERS.begin()
+    if not boxed:
+        print(f"without bubblewrap: {unboxed.DOES_NOT_PROTECT}. What stays: {unboxed.PROTECTS}", file=sys.stderr)
+    from walkthrough.homework import grading
+
+    only = [arguments.student] if arguments.student else None
+    judged = grading.grade(arguments.course, arguments.assignment, arguments.workers, only, boxed)
+    print(f"{len(judged)} graded: {arguments.course / 'grades' / arguments.assignment}.csv")
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Do what the command line asks."""
     if arguments.command == "collect":
         return take_in(arguments)
     if arguments.command in classroom.COMMANDS:
         return classroom.run(arguments)
-    from walkthrough.homework import course, leaks
+    if arguments.command == "grade":
+        return grade(arguments)
+    from walkthrough.homework import leaks
+
+    if arguments.command == "leaks":
+        return leaks.report(arguments.course, arguments.wheel)
+    from walkthrough.homework import course
 
     match arguments.command:
         case "new":
@@ -87,17 +111,6 @@ def run(arguments: argparse.Namespace) -> None:
         case "release":
             print(course.release(arguments.course, arguments.assignment))
             leaks.report(arguments.course)
-        case "leaks":
-            leaks.report(arguments.course, arguments.wheel)
-        case "grade":
-            only = [arguments.student] if arguments.student else None
-            boxed = not arguments.without_bubblewrap
-            if not boxed:
-                print(
-                    f"without bubblewrap: {unboxed.DOES_NOT_PROTECT}. What stays: {unboxed.PROTECTS}", file=sys.stderr
-                )
-            judged = course.grade(arguments.course, arguments.assignment, arguments.workers, only, boxed)
-            print(f"{len(judged)} graded: {arguments.course / 'grades' / arguments.assignment}.csv")
         case "feedback":
             print(f"{len(course.feedback(arguments.course, arguments.assignment))} pages of feedback")
         case "table":

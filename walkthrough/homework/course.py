@@ -1,27 +1,20 @@
-"""A course's folder, in nbgrader's layout, and the teacher's steps in it: release, grade, feedback, table.
+"""A course's folder, in nbgrader's layout, and the teacher's steps in it: release, feedback, table. `grading` grades.
 
 nbgrader makes the releases, keeps the gradebook and writes the feedback; it never runs a submission: `judge` does.
 """
 
-import contextlib
 import importlib
 import secrets
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import nbformat
-from tqdm import tqdm
-
-from walkthrough.exercises.check import RIGHT
-from walkthrough.homework import gradebook, sandbox, tables
+from walkthrough.homework import tables
 from walkthrough.homework.gradebook import api, done
-from walkthrough.homework.judge import Judged, judge
 from walkthrough.homework.names import check_assignment
 from walkthrough.homework.practice import to_copy
-from walkthrough.homework.task import Task
 
 CONFIG = '''"""nbgrader's settings for this course: see the instructor's guide of `walkthrough`."""
 
@@ -70,8 +63,8 @@ def create(folder: Path, homework: Path) -> list[str]:
     return [notebook.stem for notebook in notebooks]
 
 
-def tasks_of(folder: Path, assignment: str) -> Mapping[str, Task]:
-    """The tasks of one assignment, from the course folder's own graders."""
+def tasks_of(folder: Path, assignment: str) -> Mapping[str, Any]:
+    """The `Task`s of one assignment, from the course folder's own graders."""
     another = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "graders"}
     sys.path.insert(0, str(folder.resolve()))
     try:
@@ -89,72 +82,6 @@ def release(folder: Path, assignment: str) -> Path:
     check_assignment(folder, assignment)
     done(nbgrader.generate_assignment(assignment), f"the release of {assignment}")
     return folder / "release" / assignment / f"{assignment}.ipynb"
-
-
-def grade(
-    folder: Path, assignment: str, workers: int = 2, students: Iterable[str] | None = None, bubblewrap: bool = True
-) -> dict[str, Judged]:
-    """Judge every submission of an assignment, each in a sandbox of its own, and enter the marks into the gradebook.
-
-    Raises RuntimeError where no sandbox can be had, with nothing written; ValueError if nothing was handed in or
-    released; and RuntimeError, with all other marks entered, if a submission could not be judged: its former mark stays.
-    """
-    check_assignment(folder, assignment)
-    released = folder / "release" / assignment / f"{assignment}.ipynb"
-    if not released.exists():
-        raise ValueError(f"{assignment} was never released: `python -m walkthrough.homework release` comes first")
-    handed_in = sorted(path.parent.name for path in (folder / "submitted").glob(f"*/{assignment}"))
-    chosen = handed_in if students is None else sorted(set(students) & set(handed_in))
-    if not chosen:
-        raise ValueError(f"nobody has handed in {assignment}: `python -m walkthrough.homework collect` comes first")
-    notebook, tasks = nbformat.read(released, 4), tasks_of(folder, assignment)
-    secret = (folder / "secret.txt").read_text(encoding="utf-8").strip()
-    judged: dict[str, Judged] = {}
-    failed: dict[str, str] = {}
-
-    def one(student: str) -> Judged | str:
-        """One student's submission, judged, or why it could not be; that must not stop the others."""
-        file = folder / "submitted" / student / assignment / f"{assignment}.ipynb"
-        try:
-            return judge(file, notebook, tasks, secret, student)
-        except Exception as error:
-            return str(error) or type(error).__name__
-
-    with contextlib.nullcontext() if bubblewrap else sandbox.without_bubblewrap():
-        sandbox.check()  # no sandbox, no grading
-        with ThreadPoolExecutor(workers) as pool:
-            running = {pool.submit(one, student): student for student in chosen}
-            for future in tqdm(as_completed(running), total=len(running), desc=assignment, unit="student"):
-                result = future.result()
-                (failed if isinstance(result, str) else judged)[running[future]] = result
-    for student in sorted(judged):
-        result = judged[student]
-        if result.remarks:
-            text = "\n".join(["**What the grader noticed:**", "", *(f"- {remark}" for remark in result.remarks)])
-            result.notebook.cells.insert(0, nbformat.v4.new_markdown_cell(text))
-        try:
-            gradebook.enter(folder, assignment, student, result.notebook)
-        except (RuntimeError, ValueError, OSError) as error:
-            failed[student] = str(error)
-    entered = {student: result for student, result in sorted(judged.items()) if student not in failed}
-    if entered:
-        tables.write_table(folder, assignment, {student: remarks(result) for student, result in entered.items()})
-    if failed:
-        reasons = "; ".join(f"{student}: {reason}" for student, reason in sorted(failed.items()))
-        raise RuntimeError(
-            f"{len(failed)} of {len(chosen)} could not be graded, keep the mark that they had, if any, and are to be graded "
-            f"again; {len(entered)} graded ({reasons})"
-        )
-    return entered
-
-
-def remarks(judged: Judged) -> str:
-    """What the grade table says beside a student's marks."""
-    wrong = [
-        f"{label}: {v.sentence}"
-        for label, v in judged.verdicts.items() if v.mark != RIGHT and v.sentence not in judged.remarks
-    ]  # fmt: skip
-    return " | ".join([*judged.remarks, *wrong])
 
 
 def feedback(folder: Path, assignment: str) -> list[Path]:

@@ -8,6 +8,7 @@ see and do. The nursery itself runs no line of a submission, and holds nothing b
 
 import contextlib
 import ctypes
+import gc
 import json
 import os
 import shutil
@@ -16,22 +17,29 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 SPACES = {"user": 0x10000000, "mnt": 0x20000, "pid": 0x20000000, "net": 0x40000000, "ipc": 0x8000000,
           "uts": 0x4000000, "cgroup": 0x2000000}  # fmt: skip
+PACKAGE = Path(__file__).parents[1]
+VARIABLES = {  # all of a submission's environment
+    "PATH": os.defpath, "HOME": "/scratch", "MPLCONFIGDIR": "/scratch", "IPYTHONDIR": "/scratch",
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
+    "PYTHONDONTWRITEBYTECODE": "1", "LANG": "C.UTF-8", "PYTHONPATH": str(PACKAGE.parent),
+}  # fmt: skip
 NO_NEW_PRIVILEGES, DROP_CAPABILITY, AMBIENT, CLEAR_ALL = 38, 24, 47, 4  # prctl's numbers
 CAPABILITIES_3 = 0x20080522  # the form in which capset takes them
 
 
 class Nursery:
-    """The process that forks workers; `put` one into a box. It starts when it is first needed, and ends with us."""
+    """The process that forks workers; `put` one into a box. It begins when it is first needed, or before, and ends with us."""
 
     def __init__(self) -> None:
         self.lock, self.control, self.refused = threading.Lock(), None, not hasattr(os, "pidfd_open")
+        self.ready = False
 
-    def put(self, box: int, limits: tuple[int, int], variables: Mapping[str, str]) -> tuple[BinaryIO, BinaryIO] | None:
+    def put(self, box: int, limits: tuple[int, int]) -> tuple[BinaryIO, BinaryIO] | None:
         """A worker in the box that this process is in: where to write requests, and where to read its answers.
 
         None where the system does not let a process join a box: it is not asked again.
@@ -40,8 +48,10 @@ class Nursery:
             if self.refused:
                 return None
             self.refused = True
-            if self.control is None:
-                self.start(variables)
+            self.begin()
+            if not self.ready and self.control.recv(1) != b"r":
+                return None
+            self.ready = True
             requests, ours_in = os.pipe()
             ours_out, answers = os.pipe()
             handle = os.pidfd_open(box)
@@ -57,22 +67,25 @@ class Nursery:
                 pipe.close()
         return None
 
-    def start(self, variables: Mapping[str, str]) -> None:
-        """Start the process, with no more of an environment than a submission has, and wait until it has imported."""
+    def begin(self) -> None:
+        """Start the process, if it is not started; it then imports, with no more of an environment than a submission has."""
+        if self.control is not None:
+            return
         self.control, theirs = socket.socketpair()
         # While it imports, matplotlib may find what it knows of this machine's fonts: to look for them takes seconds.
         kept = {name: os.environ[name] for name in ("HOME", "MPLCONFIGDIR", "XDG_CACHE_HOME") if name in os.environ}
-        without = {name: value for name, value in variables.items() if name not in ("HOME", "MPLCONFIGDIR")}
+        without = {name: value for name, value in VARIABLES.items() if name not in ("HOME", "MPLCONFIGDIR")}
         program = sealed(os.path.realpath(sys.executable))
         subprocess.Popen(
-            [sys.executable, "-m", "walkthrough.homework.nursery", json.dumps(dict(variables))], stdin=theirs, cwd="/",
+            [sys.executable, "-m", "walkthrough.homework.nursery", json.dumps(VARIABLES)], stdin=theirs, cwd="/",
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=without | kept, start_new_session=True,
             executable=f"/proc/self/fd/{program}", pass_fds=[program],
         )  # fmt: skip
         os.close(program)
         theirs.close()
-        if self.control.recv(1) != b"r":
-            raise OSError("the nursery did not start")
+
+
+WORKERS = Nursery()
 
 
 def sealed(file: str) -> int:
@@ -148,6 +161,8 @@ def main() -> None:
     from walkthrough.one_layer import skip_trigrams  # noqa: F401
     from walkthrough.two_layers import induction  # noqa: F401
 
+    gc.collect()
+    gc.freeze()  # no fork's garbage collector goes through all that was imported, and so copies its memory
     control = socket.socket(fileno=os.dup(0))
     control.sendall(b"r")
     while True:

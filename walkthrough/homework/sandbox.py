@@ -12,22 +12,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from walkthrough.homework import nursery, remedies, unboxed, wire
+from walkthrough.homework import remedies, unboxed, wire
+from walkthrough.homework.nursery import PACKAGE, VARIABLES, WORKERS
 
 MEMORY = 6 * 2**30  # bytes of address space: torch alone takes more than two
 PROCESSES = 64
 SCRATCH = 256 * 2**20  # bytes
-PACKAGE = Path(__file__).parents[1]
 FOLDERS = [sys.base_prefix, sys.prefix, str(PACKAGE)]
-VARIABLES = {
-    "PATH": os.defpath, "HOME": "/scratch", "MPLCONFIGDIR": "/scratch", "IPYTHONDIR": "/scratch",
-    "MPLBACKEND": "module://matplotlib_inline.backend_inline", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
-    "PYTHONDONTWRITEBYTECODE": "1", "LANG": "C.UTF-8", "PYTHONPATH": str(PACKAGE.parent),
-}  # fmt: skip
-WORKERS = nursery.Nursery()
 BUBBLEWRAP = True  # False within `without_bubblewrap`
 
 
@@ -119,7 +112,7 @@ class Sandbox:
             os.close(tells)
             if self.process.stdout.readline() == b"\n":
                 inside = json.load(report)["child-pid"]
-                if pipes := WORKERS.put(inside, (MEMORY, PROCESSES), VARIABLES):
+                if pipes := WORKERS.put(inside, (MEMORY, PROCESSES)):
                     self.requests, self.answers = pipes
                     return True
         self.process.kill()
