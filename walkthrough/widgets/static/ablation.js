@@ -1,3 +1,16 @@
+/** A table; each row begins with its name, and goes on with cells. */
+const numbered = (caption, columns, rows) => make("table", {}, make("caption", {}, caption),
+  make("thead", {}, make("tr", {}, ...columns.map((column) => make("th", { scope: "col" }, column)))),
+  make("tbody", {}, ...rows.map(([first, ...cells]) => make("tr", {}, make("th", { scope: "row" }, first), ...cells))));
+
+/** A part that unfolds, where wide tables scroll; `fill(place)` puts them there when it is open. */
+function folded(kind, title, fill) {
+  const place = make("div", { class: "wt-scroll", tabindex: "0", role: "region", "aria-label": title.toLowerCase() });
+  const box = make("details", { class: kind, ontoggle: () => refill() }, make("summary", {}, title), place);
+  const refill = () => { if (box.open) fill(place); };
+  return { box, refill };
+}
+
 /**
  * Heads to ablate, patterns to freeze, and what the model expects then, beside what it expects in the run as it is.
  *
@@ -24,11 +37,10 @@ function ablations({ prompt, tokens, heads, view, choose, ask, changed }) {
     ...heads.map(([name], i) => make("option", { value: i }, name || "the model")));
   chooser.value = of;
   const groups = make("div", { class: "wt-changes" });
-  const said = make("p", { class: "wt-total wt-changed", role: "status" }), loss = make("p", { class: "wt-say wt-loss" });
-  const turns = make("p", { class: "wt-say wt-turns", role: "status" });
+  const said = make("p", { class: "wt-total wt-changed", role: "status" }), loss = make("p", { class: "wt-aside wt-loss" });
+  const turns = make("p", { class: "wt-aside wt-turns", role: "status" });
   const found = make("div", { class: "wt-scroll", tabindex: "0", role: "region", "aria-label": "before and after" });
-  const each = make("details", { class: "wt-each", ontoggle: () => paint() }, make("summary", {}, "The loss after each position"),
-    make("div", { class: "wt-scroll", tabindex: "0", role: "region", "aria-label": "the loss after each position" }));
+  const { box: each, refill } = folded("wt-each", "The loss after each position", (place) => place.replaceChildren(answer ? losses() : ""));
   const panel = make("details", { class: "wt-ablation", ontoggle: () => choose({ changing: panel.open }) },
     make("summary", {}, "Ablate a head, and see the prediction change"),
     make("div", { class: "wt-controls" }, heads.length > 1 ? make("label", {}, "of", chooser) : null,
@@ -56,7 +68,7 @@ function ablations({ prompt, tokens, heads, view, choose, ask, changed }) {
     } }, "all");
     sweep.hidden = every.length > SWEPT;
     const wide = Math.max(...heads[of][1]);
-    const group = (words, label, buttons, kind) => make("div", {}, make("p", { class: "wt-say" }, words),
+    const group = (words, label, buttons, kind) => make("div", {}, make("p", { class: "wt-aside" }, words),
       row({ class: `wt-which ${kind}`, "aria-label": label, style: wide <= 8 ? `grid-template-columns: repeat(${wide}, minmax(0, 3.6em))` : null }, buttons));
     groups.replaceChildren(
       group("Zero-ablate: the head adds nothing to the stream.", "heads to zero-ablate", cut, "wt-cut"),
@@ -110,9 +122,6 @@ function ablations({ prompt, tokens, heads, view, choose, ask, changed }) {
     return `${which}, ${rest ? "and with every other pattern frozen" : `and with the pattern${freeze.length > 1 ? "s" : ""} of ${listed(freeze)} frozen`}`;
   }
   const moved = (from, to) => (from === to ? `stays at ${to}` : `${Number(to) < Number(from) ? "falls" : "rises"} from ${from} to ${to}`);
-  const table = (caption, columns, rows) => make("table", {}, make("caption", {}, caption),
-    make("thead", {}, make("tr", {}, ...columns.map((column) => make("th", { scope: "col" }, column)))),
-    make("tbody", {}, ...rows.map(([first, ...rest]) => make("tr", {}, make("th", { scope: "row" }, first), ...rest))));
   const two = (x) => x.toFixed(2);
 
   /** The sentence, the two lists and the losses, at the position that is looked at. */
@@ -139,14 +148,16 @@ function ablations({ prompt, tokens, heads, view, choose, ask, changed }) {
     said.textContent = `${without(answer)}, ${quoted(words[word])} ${moved(two(before[word]), two(after[word]))} ${here}`
       + `${first === word ? "" : `; the likeliest is now ${quoted(words[first])}, with ${two(after[first])}`}.`;
     const bar = (share) => make("td", { class: "wt-share", style: `--share: ${(100 * share).toFixed(1)}%` }, two(share));
-    found.replaceChildren(table(`Probabilities ${here}`, ["token", "as it is", "changed"], words.map((text, i) => [
+    found.replaceChildren(numbered(`Probabilities ${here}`, ["token", "as it is", "changed"], words.map((text, i) => [
       make("span", {}, visible(text), i === next ? make("small", {}, " comes next") : null), bar(before[i]), bar(after[i])])));
     const [own, other] = answer.mean ?? [], pair = answer.loss[position];
     loss.textContent = (pair ? `Loss on ${quoted(words[next])}, which comes next: ${two(pair[0])} nats as it is, ${two(pair[1])} changed. ` : "No token comes after this one. ")
       + (answer.mean ? `Mean loss over the prompt: ${two(own)} nats as it is, ${two(other)} changed.` : "");
-    if (each.open) each.lastChild.replaceChildren(table("Loss on the token that comes next, in nats", ["after", "comes next", "as it is", "changed", "change"],
-      answer.loss.map(([was, is], i) => [`${i} ${visible(tokens[i])}`, ...[visible(tokens[i + 1]), two(was), two(is), `${is < was ? "−" : "+"}${two(Math.abs(is - was))}`].map((cell) => make("td", {}, cell))])));
+    refill();
   }
+  const losses = () => numbered("Loss on the token that comes next, in nats", ["after", "comes next", "as it is", "changed", "change"],
+    answer.loss.map(([was, is], i) => [`${i} ${visible(tokens[i])}`, ...[visible(tokens[i + 1]), two(was), two(is),
+      `${is < was ? "−" : "+"}${two(Math.abs(is - was))}`].map((cell) => make("td", {}, cell))]));
   build();
   ablated = theirs(saved.ablate);
   frozen = theirs(saved.freeze);

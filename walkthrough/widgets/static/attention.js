@@ -32,7 +32,7 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
   const controls = make("div", { class: "wt-controls" }, chooser(0, "layer"),
     layers.length > 1 ? chooser(1, "a second one") : null, make("label", {}, weighted, "times |v W_O| (largest: 1)"));
   const panels = make("div", { class: "wt-panels" });
-  const whose = make("p", { class: "wt-say wt-whose", hidden: true });
+  const whose = make("p", { class: "wt-aside wt-whose", hidden: true });
   const what = data.heads && ablations({ prompt, tokens, heads: data.heads, view, choose, ask, changed: (answer, model, words) => {
     const before = data.heads.slice(0, model).reduce((sum, [, counts]) => sum + counts.length, 0);
     take(answer ? record.layers.map((layer, l) => answer.layers[l - before] ?? layer) : record.layers);
@@ -40,7 +40,12 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
     whose.textContent = answer ? `These are the patterns of the changed run: ${words[0].toLowerCase()}${words.slice(1)}.` : "";
     build();
   } });
-  body.append(controls, whose, panels, what ? what.panel : "");
+  const how = make("p", { class: "wt-aside wt-how" }, "Point at a token, or go there with Tab and the arrow keys, to see where the heads look from it; a click or Enter keeps it.");
+  const numbers = folded("wt-numbers", "The numbers behind the picture", (place) => place.replaceChildren(...parts.map(({ l, heads }) => numbered(
+    `From ${quoted(tokens[query])} (position ${query}), ${layers[l].name}: ${weighted.checked ? "attention times the size of the value" : "attention"}`,
+    ["to", ...heads.map((_, h) => `head ${layers[l].layer}:${h}`)], Array.from({ length: query + 1 }, (_, k) =>
+      [`${k} ${visible(tokens[k])}`, ...heads.map((_, h) => make("td", {}, weight(l, h, query, k).toFixed(2)))])))));
+  body.append(how, controls, whose, panels, numbers.box, what ? what.panel : "");
   let parts = [];
 
   function thumbnail(l, h) {
@@ -66,7 +71,7 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
         pick: (i) => { pinned = query = i; choose({ query }); paint(); },
         leave: () => { query = pinned; paint(); },
       });
-      const say = make("p", { class: "wt-say" });
+      const say = make("p", { class: "wt-say", "aria-live": "polite" });
       return { l, heads, buttons, say, panel: make("div", { class: "wt-panel" }, make("h4", {}, layers[l].name),
         row({ class: "wt-heads", "aria-label": `heads of ${layers[l].name}` }, heads), box, say) };
     });
@@ -98,6 +103,7 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
         : `${name} attends most to ${quoted(token)}: ${share}.`);
     }
     what?.look(query);
+    numbers.refill();
     body.dataset.query = query;
     body.dataset.head = head ?? 0;
   }

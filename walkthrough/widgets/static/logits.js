@@ -38,7 +38,8 @@ function draw({ body, data, prompt, record, view, choose, ask, say }) {
     ...["path", "← lowers", "raises →", "logits"].map((word) => make("span", {}, word)));
   const figure = make("div", {}, sides, bars);
   const what = data.heads && ablations({ prompt, tokens, heads: data.heads, view, choose, ask });
-  body.append(note ? make("p", { class: "wt-say" }, note) : "", box, from, after,
+  const how = "Point at a token, or go there with Tab and the arrow keys, to see what the model expects after it; a click or Enter keeps it.";
+  body.append(note ? make("p", { class: "wt-say" }, note) : "", make("p", { class: "wt-aside wt-how" }, how), box, from, after,
     row({ class: "wt-controls", "aria-label": "predictions" }, guesses), total,
     make("div", { class: "wt-controls" }, make("label", {}, above, "above the mean over the vocabulary"), all), figure,
     what ? what.panel : "");
