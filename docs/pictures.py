@@ -56,7 +56,8 @@ def shared(numbers: dict) -> plt.Figure:
     """The picture of a shared link: what the course is, over the front page's story."""
     figure = walrus(numbers, size=11)
     figure.set_size_inches(WIDE / 100, HIGH / 100)
-    figure.suptitle("walkthrough: take a language model apart, on your laptop", fontsize=22, fontweight="bold")
+    figure.get_layout_engine().set(rect=(0.02, 0.03, 0.96, 0.85))
+    figure.suptitle("walkthrough: take a language model apart, on your laptop", y=0.955, fontsize=22, fontweight="bold")
     return figure
 
 
