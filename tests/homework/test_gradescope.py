@@ -81,7 +81,8 @@ def test_a_submission_runs_as_nobody_who_can_read_no_grader_and_write_no_result(
     # Where Python is under a folder of root's own, nobody can read it: shown in an empty one, as a container would have it.
     python = Path(sys.base_prefix)
     closed = next((str(folder) for folder in reversed(python.parents) if not folder.stat().st_mode & 1), None)
-    seen = ["--tmpfs", closed, "--ro-bind", str(python), str(python)] if closed else []
+    shown = closed and str(Path(closed, python.relative_to(closed).parts[0]))
+    seen = ["--tmpfs", closed, "--ro-bind", shown, shown] if closed else []
     box = [
         "bwrap",
         "--bind",
@@ -104,10 +105,14 @@ def test_a_submission_runs_as_nobody_who_can_read_no_grader_and_write_no_result(
     told = json.loads((base / "results" / "results.json").read_text("utf-8"))
     assert [(test["score"], test["max_score"]) for test in told["tests"]] == [(3, 3), (2, 2), (1, 1), (0, 0)], (
         told,
-        ran.stderr,
+        ran.stderr[-3000:],
     )
     assert told["tests"][3]["output"] == "A person marks this answer: 2 points, which are not in this score."
     assert told["stdout_visibility"] == "hidden"
+    scope: dict = {}
+    exec(SPY.format(source=base / "source", base=base), scope)  # the same, as root
+    assert scope["answer"] == "spied"
+    assert len(scope["found"]) == 5
 
 
 def test_who_handed_in_and_which_notebook(tmp_path):

@@ -44,6 +44,7 @@ RUN = """#!/usr/bin/env bash
 base="${AUTOGRADER:-/autograder}"
 python="${COURSE_PYTHON:-/opt/course/bin/python}"
 chmod 700 "$base/source" "$base/results" "$base/submission"
+echo '{"score": 0, "output": "the grader failed: tell your teacher", "tests": []}' > "$base/results/results.json"
 exec "$python" -m walkthrough.homework.gradescope "$base"
 """
 NOBODY = 65534
