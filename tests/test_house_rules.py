@@ -374,6 +374,16 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
     "homework/chosen": {f"{W}.homework.archives", f"{W}.homework.names", f"{W}.homework.platforms"},
     "homework/intake": {f"{W}.homework.archives", f"{W}.homework.chosen"},
     "homework/collect": {f"{W}.homework.{part}" for part in ("archives", "chosen", "intake", "names", "plain", "platforms")},
+    "homework/practice": {f"{W}.homework.links"},
+    "homework/leaks": {f"{W}.homework.opened"},
+    "homework/students": {f"{W}.homework.{part}" for part in ("leaks", "links", "practice")},
+    "homework/sheets": {f"{W}.homework.names"},
+    "homework/exporting": {f"{W}.homework.{part}" for part in ("gradebook", "intake", "names", "sheets")},
+    "homework/oral": {f"{W}.exercises.check", *(f"{W}.homework.{part}" for part in (
+        "course", "judge", "names", "question", "task"))},
+    "homework/gradescope": {f"{W}.marks", *(f"{W}.homework.{part}" for part in (
+        "course", "judge", "names", "restoring", "sandbox", "students", "unboxed"))},
+    "homework/classroom": {f"{W}.homework.{part}" for part in ("exporting", "gradescope", "oral", "practice", "students")},
     "homework/__main__": {f"{W}.homework.collect", f"{W}.homework.classroom", f"{W}.homework.course", f"{W}.homework.grading", f"{W}.homework.intake", f"{W}.homework.leaks",
                           f"{W}.homework.nursery", f"{W}.homework.unboxed"},
 }  # fmt: skip

@@ -9,8 +9,8 @@ from nbgrader.api import Gradebook
 
 from walkthrough.homework import __main__ as commands
 from walkthrough.homework import exporting, sheets
-from walkthrough.homework.course import api
 from walkthrough.homework.exporting import Mark
+from walkthrough.homework.gradebook import api
 
 CANVAS = (
     "Student,ID,SIS User ID,SIS Login ID,Section,Notes,hw1 (9001),Quiz (9002),hw1 Current Score\r\n"

@@ -28,7 +28,7 @@ def marks_of(course: Path, assignment: str) -> dict[str, Mark]:
     """The marks of an assignment in nbgrader's gradebook, penalties for late work taken off."""
     from nbgrader.api import Gradebook
 
-    from walkthrough.homework.course import api
+    from walkthrough.homework.gradebook import api
 
     with Gradebook(api(course).coursedir.db_url) as book:
         if assignment not in {each.name for each in book.assignments}:

@@ -21,9 +21,11 @@ from typing import Any
 import nbformat
 
 from walkthrough.homework import sandbox, unboxed
-from walkthrough.homework.judge import Judged, grade_id, judge
+from walkthrough.homework.judge import Judged, judge
 from walkthrough.homework.names import check_assignment, mentions
+from walkthrough.homework.restoring import grade_id
 from walkthrough.homework.students import NOT_COPIED
+from walkthrough.marks import RIGHT
 
 SETUP = """#!/usr/bin/env bash
 # Made by `python -m walkthrough.homework gradescope`. Runs once, as root, when Gradescope builds the image.
@@ -136,7 +138,7 @@ def results(judged: Judged, release: nbformat.NotebookNode, tasks: Mapping) -> d
         points = cell.metadata.nbgrader.points
         if label in tasks:
             verdict = judged.verdicts.get(label)
-            score = points if verdict and verdict.mark == "✓" else 0
+            score = points if verdict and verdict.mark == RIGHT else 0
             tests.append({"name": f"{label} {tasks[label].name}", "score": score, "max_score": points,
                           "output": verdict.sentence if verdict else "not judged"})  # fmt: skip
         else:
