@@ -51,13 +51,11 @@ def squeeze(text):
     return re.sub(r"\s", "", text)
 
 
-def published(site):
+def published(site, pages):
     """All text on the site, without white space: what pages show, and every other text file as it is."""
-    texts = []
+    texts = [page.get_text() for page in pages.values()]
     for path in site.rglob("*"):
-        if path.suffix == ".html":
-            texts.append(BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser").get_text())
-        elif path.suffix == ".ipynb":
+        if path.suffix == ".ipynb":
             texts += [cell.source for cell in nbformat.read(path, 4).cells]
         elif path.suffix in (".md", ".js", ".inv") or path.name.startswith("."):
             texts.append(path.read_text(errors="replace", encoding="utf-8"))
@@ -75,8 +73,8 @@ def solutions():
     return [line for line in lines if len(line) > 40 and line not in taught]
 
 
-def test_no_solution_and_no_grader_is_on_the_site(site):
-    text, secret = published(site), solutions()
+def test_no_solution_and_no_grader_is_on_the_site(site, pages):
+    text, secret = published(site, pages), solutions()
     assert len(secret) > 300
     shown = nbformat.read(NOTEBOOKS[0], 4).cells
     assert all(squeeze(cell.source) in text for cell in shown if cell.cell_type == "code")  # it would be found
@@ -103,10 +101,15 @@ def addresses(page):
             yield tag, candidate.split()[0]
 
 
-def dangling(site, pages):
-    """Links that lead nowhere: to no file of the site, or to no place on that page."""
-    anchors = {path: {tag[key] for tag in page.find_all(True) for key in ("id", "name") if tag.get(key)}
-               for path, page in pages.items()}  # fmt: skip
+@pytest.fixture(scope="module")
+def anchors(pages):
+    """The places of each page that links may lead to."""
+    return {path: {tag[key] for tag in page.find_all(True) for key in ("id", "name") if tag.get(key)}
+            for path, page in pages.items()}  # fmt: skip
+
+
+def dangling(site, pages, anchors):
+    """Links of pages that lead nowhere: to no file of the site, or to no place on a page of it."""
     found = []
     for path, page in pages.items():
         for _, address in addresses(page):
@@ -122,14 +125,14 @@ def dangling(site, pages):
     return found
 
 
-def test_every_link_within_the_site_leads_somewhere(site, pages):
-    assert dangling(site, pages) == []
+def test_every_link_within_the_site_leads_somewhere(site, pages, anchors):
+    assert dangling(site, pages, anchors) == []
 
 
 @pytest.mark.parametrize("address", ["nowhere.html", "index.html#nowhere", "#nowhere", "notebooks/00_start_here.ipynb"])
-def test_a_link_that_leads_nowhere_is_found(site, pages, address):
-    pages = pages | {"launch.html": BeautifulSoup(f'<a href="{address}">x</a>', "html.parser")}
-    assert dangling(site, pages) == [f"launch.html: {address}"]
+def test_a_link_that_leads_nowhere_is_found(site, anchors, address):
+    page = BeautifulSoup(f'<a href="{address}">x</a>', "html.parser")
+    assert dangling(site, {"launch.html": page}, anchors) == [f"launch.html: {address}"]
 
 
 def test_links_between_notebooks_lead_to_pages(pages):

@@ -202,6 +202,7 @@ def test_axe_finds_nothing(site_url, open_page, name, theme):
     assert driving.axe_violations(page, "main", ("minor", "moderate", "serious", "critical")) == []
     for size in (DESK, PHONE):
         page.set_viewport_size(size)
+        assert page.evaluate("document.scrollingElement.scrollWidth") <= size["width"]
         driving.keep_picture(page, f"site_{name}_{size['width']}_{theme}")
 
 
