@@ -147,7 +147,8 @@ def test_by_keys_alone(live, explorers):
     said(page, "Without head 1:6, “r” falls from 0.88 to ")
     assert page.evaluate("document.activeElement.dataset.of") == "1:6"
     page.keyboard.press("Tab")
-    page.keyboard.press("Enter")  # the first of the other group
+    page.keyboard.press("ArrowDown")  # past "all"
+    page.keyboard.press("Enter")
     said(page, "and with the pattern of 0:0 frozen")
     page.focus(".wt-hold [data-of='1:6']")
     page.keyboard.press("Enter")  # of an ablated head: nothing to freeze
@@ -252,4 +253,16 @@ def site(page, faults):
 
 @pytest.mark.parametrize("kind", ["attention", "logit"])
 def test_ablating_by_the_pages_engine(kind, site, explorers, model):
-    use(site(explorers[kind]), model)
+    page = site(explorers[kind])
+    use(page, model)
+    page.click(".wt-cut [data-of='1:6']")
+    said(page, "(position 23)")
+    page.focus(".wt-prompt")
+    page.keyboard.press("End")
+    page.keyboard.type("r")  # as one types, the head stays ablated
+    sentence = said(page, "(position 24)")
+    ids = model.to_tokens(PROMPT + "r")
+    changed = model.run_with_hooks(ids, fwd_hooks=ablate(model, [(1, 6)]))[0, -1].softmax(-1)
+    best = model(ids)[0, -1].argmax()
+    assert sentence.startswith("Without head 1:6, ")
+    assert f"{changed[best]:.2f} after “r” (position 24)" in sentence

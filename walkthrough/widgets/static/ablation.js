@@ -72,7 +72,7 @@ function ablations({ prompt, tokens, heads, view, choose, ask, changed }) {
       row({ class: `wt-which ${kind}`, "aria-label": label, style: wide <= 8 ? `grid-template-columns: repeat(${wide}, minmax(0, 3.6em))` : null }, buttons));
     groups.replaceChildren(
       group("Zero-ablate: the head adds nothing to the stream.", "heads to zero-ablate", cut, "wt-cut"),
-      group("Freeze: the head looks where it looked in the run as it is.", "patterns to freeze", [...hold, all], "wt-hold"));
+      group("Freeze: the head looks where it looked in the run as it is.", "patterns to freeze", [all, ...hold], "wt-hold"));
   }
   const everyFrozen = () => every.every((head) => frozen.has(head) || ablated.has(head));
   /** What is frozen and counts. */
@@ -96,7 +96,7 @@ function ablations({ prompt, tokens, heads, view, choose, ask, changed }) {
     }
     setTimeout(() => { if (number === asked && !heard) said.textContent = LATE; }, 1500);
     heard = false;
-    const now = await ask({ prompt, ablate, freeze, model: of, ...(changed ? { patterns: true } : {}) });
+    const now = await ask({ prompt, ablate, freeze, model: of, ...(changed ? { patterns: true } : {}) }, !keep);  // if it was not pressed, the prompt may be typed on
     if (number !== asked) return;  // something else is chosen by now
     heard = true;
     answer = { ...now, ablate, freeze };
