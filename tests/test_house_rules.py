@@ -354,8 +354,9 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
     "widgets/logit_explorer": {f"{W}.attribution", f"{W}.beyond.frozen_sources", f"{W}.beyond.frozen_weights", f"{W}.figures", f"{W}.widgets.ablation", f"{W}.widgets.explorer"},
     "homework/task": {f"{W}.exercises.check"},
     "homework/wire": {f"{W}.models"},
-    "homework/kernel": {f"{W}.homework.shown"},
-    "homework/worker": {f"{W}.homework.kernel", f"{W}.homework.wire"},
+    "homework/kernel": {f"{W}.homework.shown", f"{W}.homework.stops"},
+    "homework/worker": {f"{W}.homework.kernel", f"{W}.homework.stops", f"{W}.homework.wire"},
+    "homework/believed": {f"{W}.homework.reasons"},
     "homework/handed_in": {f"{W}.homework.restoring"},
     "homework/reasons": {f"{W}.homework.restoring"},
     "homework/nursery": {f"{W}.behaviour", f"{W}.bigrams", f"{W}.corpus", f"{W}.figures", f"{W}.homework.worker",
@@ -365,7 +366,7 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
     "homework/recognising": {f"{W}.homework.sources"},
     "homework/restoring": {f"{W}.homework.{part}" for part in ("owned", "recognising", "sources")},
     "homework/judge": {f"{W}.exercises.check", *(f"{W}.homework.{part}" for part in (
-        "handed_in", "reasons", "restoring", "sandbox", "task"))},
+        "believed", "handed_in", "reasons", "restoring", "sandbox", "task"))},
     "homework/course": {f"{W}.homework.{part}" for part in ("gradebook", "names", "practice", "tables")},
     "homework/grading": {f"{W}.marks", *(f"{W}.homework.{part}" for part in (
         "course", "gradebook", "judge", "names", "sandbox", "tables"))},
@@ -378,7 +379,7 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
     "homework/leaks": {f"{W}.homework.opened"},
     "homework/students": {f"{W}.homework.{part}" for part in ("leaks", "links", "practice")},
     "homework/sheets": {f"{W}.homework.names"},
-    "homework/exporting": {f"{W}.homework.{part}" for part in ("gradebook", "intake", "names", "sheets")},
+    "homework/exporting": {f"{W}.homework.{part}" for part in ("gradebook", "intake", "names", "sheets", "tables")},
     "homework/oral": {f"{W}.exercises.check", *(f"{W}.homework.{part}" for part in (
         "course", "judge", "names", "question", "task"))},
     "homework/gradescope": {f"{W}.marks", *(f"{W}.homework.{part}" for part in (

@@ -2,15 +2,16 @@
 
 import csv
 import io
+import shutil
 import sys
+from datetime import datetime
 
 import pytest
-from nbgrader.api import Gradebook
 
 from walkthrough.homework import __main__ as commands
-from walkthrough.homework import exporting, sheets
+from walkthrough.homework import exporting
 from walkthrough.homework.exporting import Mark
-from walkthrough.homework.gradebook import api
+from walkthrough.homework.gradebook import opened
 
 CANVAS = (
     "Student,ID,SIS User ID,SIS Login ID,Section,Notes,hw1 (9001),Quiz (9002),hw1 Current Score\r\n"
@@ -186,17 +187,24 @@ def test_the_command_writes_the_table_and_ends_with_1_if_a_mark_is_not_in_it(cou
     assert (course / "grades" / "gradebook-table.csv").read_text("utf-8").splitlines() == ["Username,hw1", "jm,4"]
 
 
-def test_marks_are_those_of_the_gradebook_less_penalties(small_course, tmp_path):
-    import shutil
-
+def test_marks_are_those_of_the_gradebook_less_what_late_work_loses(small_course, tmp_path):
     folder = tmp_path / "c"
     shutil.copytree(small_course, folder)
-    with Gradebook(api(folder).coursedir.db_url) as book:
+    rule = "from nbgrader.plugins import BasePlugin\n\n\nclass One(BasePlugin):\n    def late_submission_penalty(self, student_id, score, late):\n        return 1.0\n"
+    config = folder / "nbgrader_config.py"
+    config.write_text(
+        config.read_text("utf-8") + f"\n\n{rule}\n\nc.AssignLatePenalties.plugin_class = One\n", encoding="utf-8"
+    )
+    with opened(folder) as book:
         book.add_student("anna")
-        submission = book.add_submission("hw1", "anna")
+        submission = book.add_submission("hw1", "anna", timestamp=datetime(2026, 1, 2))
         notebook = submission.notebooks[0]
         first, written = (next(g for g in notebook.grades if g.name == name) for name in ("hw1-1", "hw1-written"))
-        first.manual_score, written.needs_manual_grade, notebook.late_submission_penalty = 3.0, True, 1.0
+        first.manual_score, written.needs_manual_grade = 3.0, True
+        book.db.commit()
+    assert exporting.marks_of(folder, "hw1") == {"anna": Mark(3.0, 8.0, True)}
+    with opened(folder) as book:
+        book.find_assignment("hw1").duedate = datetime(2026, 1, 1)
         book.db.commit()
     assert exporting.marks_of(folder, "hw1") == {"anna": Mark(2.0, 8.0, True)}
-    assert sheets.column_of(sheets.read(given(tmp_path, CANVAS)), "hw1") == 6
+    assert exporting.marks_of(folder, "hw9") == {}

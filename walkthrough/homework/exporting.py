@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from datetime import UTC
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from walkthrough.homework import sheets
 from walkthrough.homework.intake import read_ledger
@@ -25,20 +25,21 @@ class Mark(NamedTuple):
 
 
 def marks_of(course: Path, assignment: str) -> dict[str, Mark]:
-    """The marks of an assignment in nbgrader's gradebook, penalties for late work taken off."""
-    from nbgrader.api import Gradebook
+    """The marks of an assignment in nbgrader's gradebook, less what late work loses by the due date as it is now."""
+    from walkthrough.homework import gradebook, tables
 
-    from walkthrough.homework.gradebook import api
-
-    with Gradebook(api(course).coursedir.db_url) as book:
-        if assignment not in {each.name for each in book.assignments}:
+    with gradebook.opened(course) as book:
+        if assignment not in {each.name for each in book.assignments} or not book.assignment_submissions(assignment):
             return {}
-        return {
-            each.student.id: Mark(
-                max(0.0, each.score - each.late_submission_penalty), float(each.max_score), each.needs_manual_grade
-            )
-            for each in book.assignment_submissions(assignment)
-        }
+    tables.write_table(course, assignment, {})
+    with gradebook.opened(course) as book:
+        return {each.student.id: mark_of(each) for each in book.assignment_submissions(assignment)}
+
+
+def mark_of(submission: Any) -> Mark:
+    """A submission's mark."""
+    score = max(0.0, submission.score - (submission.late_submission_penalty or 0.0))
+    return Mark(float(score), float(submission.max_score), bool(submission.needs_manual_grade))
 
 
 def told(course: Path, assignment: str) -> dict[str, str]:
@@ -50,7 +51,11 @@ def told(course: Path, assignment: str) -> dict[str, str]:
         rows = list(csv.DictReader(stored))
     found = {}
     for row in rows:
-        points = [f"{name}: {row[name]}" for name in row if name not in ("student", "remarks", "of") and row[name]]
+        points = [
+            f"{name}: {row[name]}"
+            for name in row
+            if name not in ("student", "remarks", "of") and row[name] and row["of"]
+        ]
         lines = [", ".join(points) + f" of {row['of']}", *(row.get("remarks") or "").split(" | ")]
         found[row["student"]] = "<br>".join(html.escape(line, quote=False) for line in lines if line)
     return found
