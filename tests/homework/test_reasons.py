@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from walkthrough.exercises.check import RIGHT, WRONG
-from walkthrough.homework import handed_in, reasons
+from walkthrough.homework import believed, handed_in, reasons
 from walkthrough.homework import judge as judging
 
 ONE, TWO, THREE = "hw1_1_answer", "hw1_2_answer", "hw1_3_answer"
@@ -117,7 +117,7 @@ def test_a_submissions_own_words_cannot_pose_as_ours():
         [[{}, 1]],
         [["magic", {"a": "`b`\n"}]] * 50,
     ):
-        assert len(judging.noted(strange)) <= 1
+        assert len(believed.noted(strange)) <= 1
 
 
 def test_the_form_of_an_answer_in_words():

@@ -4,7 +4,6 @@ The result is a notebook in which each test cell holds the verdict; nbgrader rea
 """
 
 import copy
-import textwrap
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from walkthrough.exercises.check import NOT_ATTEMPTED, RIGHT, WRONG, Verdict
+from walkthrough.homework.believed import error_output, noted, well_formed
 from walkthrough.homework.handed_in import asked, check_is, read_submission
 from walkthrough.homework.reasons import HINTS, defined, form, missing, plain
 from walkthrough.homework.restoring import grade_id, restored
@@ -138,40 +138,6 @@ class Run:
             raise type(name if name.isidentifier() else "Error", (Exception,), {})(message)
         self.answer = reply.get("value")
         return self.answer
-
-
-NOTES = {
-    "package": "`{}` is no package of the course, and is not there when homework is marked; the lines below were run",
-    "magic": "`{}` cannot be done when homework is marked; it was passed over",
-    "window": "there is no window for the figures of `{}` when homework is marked; they are in the notebook",
-}
-
-
-def noted(notes: Any) -> list[str]:
-    """What a cell could not have, in sentences; the sandbox's word is bounded."""
-    kept = [note for note in notes if isinstance(note, list) and len(note) == 2] if isinstance(notes, list) else []
-    return list(dict.fromkeys(NOTES[str(kind)].format(plain(what)) for kind, what in kept[:9] if str(kind) in NOTES))
-
-
-def well_formed(outputs: Any) -> list[NotebookNode]:
-    """The outputs that a notebook may hold; the sandbox's word is not taken for it."""
-    kept = []
-    for output in outputs if isinstance(outputs, list) else []:
-        try:
-            node = nbformat.from_dict(output)
-            nbformat.validate(node, ref="output", version=4)
-            if node.output_type in ("display_data", "execute_result"):  # no scripts in the teacher's browser
-                node.data = {kind: node.data[kind] for kind in ("text/plain", "image/png") if kind in node.data}
-            kept.append(node)
-        except Exception:
-            continue
-    return kept
-
-
-def error_output(name: str, sentence: str) -> NotebookNode:
-    """An error as notebooks store it: nbgrader gives no points to a cell that holds one."""
-    shown = textwrap.fill(f"{name} {sentence}", 90)  # feedback pages do not wrap lines
-    return nbformat.v4.new_output("error", ename=name, evalue=sentence, traceback=[shown])
 
 
 def verdict_on(run: Run, task: Task, label: str, seed: int, others: set[str]) -> Verdict:

@@ -40,12 +40,12 @@ def plain(text: Any, most: int = 80) -> str:
 def stop(facts: Mapping[str, Any]) -> str:
     """What stopped a cell, and in which line."""
     if "gone" in facts:
-        return f"its cell was stopped: {facts['gone']}"
+        return f"its cell was stopped: {plain(facts['gone'], 200)}"
     name, what = plain(facts.get("error")), plain(facts.get("what") or "")
     message = plain(facts.get("message") or "", 200)
     message = "it breaks off: is a bracket or a quote left open?" if message == "incomplete input" else message
     line = facts.get("line")
-    where = f"its cell stopped in line {line}" if isinstance(line, int) else "its cell stopped"
+    where = f"its cell stopped in line {line}" if type(line) is int and 0 < line < 10**6 else "its cell stopped"
     known = STOPS.get("MemoryError" if "allocate" in message else name)
     if known is None or ("{what}" in known and not what):
         return f"{where} with {name}{': ' if message else ''}{message}"

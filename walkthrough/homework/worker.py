@@ -10,7 +10,8 @@ import sys
 from typing import Any
 
 from walkthrough.homework import wire
-from walkthrough.homework.kernel import Kernel, facts
+from walkthrough.homework.kernel import Kernel
+from walkthrough.homework.stops import facts
 
 
 def limit(memory: int, processes: int) -> None:
