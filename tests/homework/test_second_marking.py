@@ -100,8 +100,10 @@ def test_after_marking_by_hand_only_new_or_changed_text_waits(folder):
     mark(folder, "ann", hw1_written=1, hw1_1=2)
     mark(folder, "bob", hw1_written=2)
     mark(folder, "cleo", hw1_written=2, hw1_3=0.5)
+    eve = answered(folder, f"{WRITTEN} ![drawn](attachment:x.png) ![gone](attachment:y.png)")
+    eve.cells[-1].attachments = {"x.png": {"image/png": "aGk="}}
     hand_in(folder, {"ann": answered(folder, WRITTEN), "cleo": answered(folder, "Another text.", "answer = 'six'"),
-                     "eve": answered(folder, WRITTEN)})  # fmt: skip
+                     "eve": eve})  # fmt: skip
     assert run("grade", folder, "hw1")[0] == 0
     seen = {
         student: [row[name] for name in ("hw1-1", "hw1-3", "hw1-written", "total")]
@@ -111,6 +113,9 @@ def test_after_marking_by_hand_only_new_or_changed_text_waits(folder):
     assert seen["bob"] == ["0", "1", "2", "0"]
     assert seen["cleo"] == ["0", "waits", "waits", "2.5"]
     assert seen["eve"] == ["0", "1", "waits", "1"]
+    assert run("feedback", folder, "hw1")[0] == 0
+    page = (folder / "feedback" / "eve" / "hw1" / "hw1.html").read_text("utf-8")
+    assert 'src="data:image/png;base64,aGk="' in page
 
 
 def test_a_time_that_is_taken_back_leaves_no_penalty(folder):

@@ -18,13 +18,33 @@ from walkthrough.homework.practice import to_copy
 
 CONFIG = '''"""nbgrader's settings for this course: see the instructor's guide of `walkthrough`."""
 
+import re
+from urllib.parse import quote
+
 from bleach import clean
+from jinja2 import pass_context
 from nbconvert.filters import markdown2html
 from nbgrader.preprocessors import NbGraderPreprocessor
 
 TAGS = """a b blockquote br code dd del details div dl dt em h1 h2 h3 h4 h5 h6 hr i img li ol p pre
     s span strong sub summary sup table tbody td th thead tr ul""".split()
 ATTRIBUTES = {"*": ["class", "id"], "a": ["href", "title"], "img": ["alt", "src", "title"]}
+
+
+@pass_context
+def shown(context, source):
+    """Markdown without anything that a browser could run, and with the pictures that were pasted into the cell."""
+    pictures = []
+    for name, kinds in (context.get("cell") or {}).get("attachments", {}).items():
+        for kind in ("image/png", "image/jpeg", "image/gif"):
+            if re.fullmatch(r"[A-Za-z0-9+/=\\s]+", kinds.get(kind, "")):
+                for written in {name, quote(name)}:
+                    source = source.replace(f"attachment:{written}", f"https://pasted.invalid/{len(pictures)}.")
+                pictures.append(f"data:{kind};base64,{''.join(kinds[kind].split())}")
+    html = clean(markdown2html(source.replace("attachment:", "missing-picture-")), TAGS, ATTRIBUTES)
+    for number, picture in enumerate(pictures):
+        html = html.replace(f'src="https://pasted.invalid/{number}."', f'src="{picture}"')
+    return html
 
 
 class NoSubmissionIsRunHere(NbGraderPreprocessor):
@@ -42,7 +62,7 @@ c.GenerateFeedback.preprocessors = [
 ]
 # A submission's own HTML and scripts do not run in the reader's browser. (nbgrader's page does not clean markdown.)
 c.HTMLExporter.sanitize_html = True
-c.HTMLExporter.filters = {"markdown2html": lambda source: clean(markdown2html(source), TAGS, ATTRIBUTES)}
+c.HTMLExporter.filters = {"markdown2html": shown}
 '''
 
 
