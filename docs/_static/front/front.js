@@ -114,14 +114,12 @@ What the page opens with was computed while it was built; only another prompt, o
     if (key === shown.query) return;
     const home = box.getBoundingClientRect(), at = (i) => {
       const { left, width, top, height } = buttons[i].getBoundingClientRect();
-      return { x: left - home.left + width / 2 + box.scrollLeft, top: top - home.top, bottom: top - home.top + height };
+      return { x: left - home.left + width / 2, top: top - home.top, bottom: top - home.top + height };
     };
     const a = at(shown.query), b = at(key), above = b.bottom <= a.top;
     const end = above ? b.bottom + 3 : b.top - 3, bend = above ? (a.top + b.bottom) / 2 : Math.min(a.top, b.top) - 22;
     const d = above ? `M${a.x} ${a.top} C${a.x + 46} ${bend} ${b.x + 46} ${bend} ${b.x} ${end}` : `M${a.x} ${a.top} C${a.x} ${bend} ${b.x} ${bend} ${b.x} ${end}`;
     const tip = above ? `M${b.x} ${end} l9 4 l-5 6 z` : `M${b.x} ${end} l-5 -8 h10 z`;
-    arc.setAttribute("width", box.scrollWidth);
-    arc.setAttribute("height", box.scrollHeight);
     arc.append(svg("path", { d, class: "wf-line", "stroke-dasharray": state.off ? "3 5" : null, "stroke-width": 1 + 2 * weights[key] }), svg("path", { d: tip, class: "wf-tip" }));
   }
 
