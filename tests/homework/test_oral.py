@@ -9,7 +9,7 @@ from graders import TASKS, oral
 
 from walkthrough.homework import oral as talk
 from walkthrough.homework.oral import Asked, in_order, lines_of, page
-from walkthrough.homework.question import LINE, LOOK, NUMBER, described, fields, line, look, number
+from walkthrough.homework.question import LINE, LOOK, NUMBER, described, fields, line, look, number, slow_way
 
 BANK = [question for questions in oral.TASKS.values() for question in questions]
 CHANGED = [
@@ -112,6 +112,14 @@ def test_answers_of_every_form_become_words():
     assert described(0.5) == "0.5"
 
 
+def test_the_slow_way_is_shown_at_the_same_place():
+    mine = torch.tensor([[1.0, -5.0], [2.0, 0.0]])
+    assert slow_way(mine, -mine) == "has 5 there"
+    assert slow_way((mine, mine), torch.stack([2 * mine, mine])) == "has -10 there"
+    assert slow_way(mine, torch.ones(3)) == "returns [3]"
+    assert slow_way(False, True) == "says True"
+
+
 def test_questions_are_made_of_the_students_own_run(small_course, hand_in, right, box):
     bank = (
         number("hw1-1", "{value} at {place}; doubled {then}", "twice", lambda a, b: (2 * a, b)),
@@ -130,7 +138,7 @@ def test_questions_are_made_of_the_students_own_run(small_course, hand_in, right
     assert [put.kind for put in found] == [NUMBER, LINE, LOOK]
     value, _, then = found[0].ask.partition(" at ")
     assert float(then.rpartition(" ")[2]) == pytest.approx(2 * float(value), rel=0.01)
-    assert f"The slow way: largest in size {value}" in found[0].listen
+    assert f"(The slow way has {value} there.)" in found[0].listen
     assert found[0].shown == "`product` was called with: numbers of shape [4, 3]; numbers of shape [3, 2]"
     assert found[1].shown == "return model(tokens)"
     assert found[2].shown == "7"

@@ -18,7 +18,7 @@ from walkthrough.exercises.check import WRONG
 from walkthrough.homework import course as courses
 from walkthrough.homework.judge import Judged, judge
 from walkthrough.homework.names import check_assignment
-from walkthrough.homework.question import LINE, LOOK, NUMBER, Question, described, fields
+from walkthrough.homework.question import LINE, LOOK, NUMBER, Question, described, fields, slow_way
 from walkthrough.homework.task import Task, seed_for
 
 KINDS = {NUMBER: "a number of yours", LINE: "a line of yours", LOOK: "what your run showed"}
@@ -120,10 +120,7 @@ def asked(question: Question, judged: Judged, release: NotebookNode, task: Task,
         shown = f"`{task.name}` was called with: {said}" if said else f"`{task.name}`"
         listen = put(question.listen, **numbers)
         if task.oracle is not None:
-            right = fields(task.oracle(*inputs))
-            listen += f" (The slow way: largest in size {right['value']}" + (
-                f" at {right['place']}.)" if right["place"] else ".)"
-            )
+            listen += f" (The slow way {slow_way(answer, task.oracle(*inputs))}.)"
         return Asked(question.label, question.kind, shown, put(question.ask, **numbers), listen)
     if question.kind == LINE:
         lines = lines_of(judged.notebook, task.name)
