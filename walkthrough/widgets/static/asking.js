@@ -37,8 +37,12 @@ function engine() {
     }
     if (location.protocol === "file:") throw new Error(FROM_DISK);
     for (const [base, place] of places()) {
-      const there = await fetch(`${base}ask.js`, { method: "HEAD" }).catch(() => null);
-      if (there?.ok) return (await import(`${base}ask.js`)).engineAt({ base, place });
+      const there = await fetch(`${base}ask.js`).catch(() => null);
+      if (!there?.ok) continue;
+      if (!place) return (await import(`${base}ask.js`)).engineAt({ base });
+      // Jupyter hands files to nobody but its own page: not to a module's import, nor to a worker.
+      const url = URL.createObjectURL(new Blob([await there.text()], { type: "text/javascript" }));
+      return Object.assign(await (await import(url)).engineAt({ base, place: "" }), { from: place });
     }
     throw new Error(NO_KERNEL + ABSENT);
   };
@@ -76,7 +80,7 @@ function asking(model, { data, tell, view, extra }) {
           return await found.ask({ ...runs, question: { ...known(), ...question, quick: live }, asker: live ? asker : null });
         } catch (fault) {
           if (!fault.wants) throw fault;
-          await given(found, fault);
+          await (found.from ? fetched(found, fault) : given(found, fault));
         }
       }
     } finally {
@@ -88,6 +92,14 @@ function asking(model, { data, tell, view, extra }) {
   function known() {
     const { found, layers, scores } = data();
     return { given: found && Object.keys(found).map(Number), layers, scores, chosen: view().edge };
+  }
+  /** Give the engine the file that it wants, from where the page may fetch it. */
+  async function fetched(found, { wants }) {
+    tell(`The page fetches ${wants.name} from Jupyter.`);
+    const answer = await fetch(`${found.from}${wants.name}`).catch(() => null);
+    if (!answer?.ok) throw new Error(`The file ${wants.name}, which the page needs to answer, could not be fetched from Jupyter.`);
+    await found.give(wants, new Uint8Array(await answer.arrayBuffer()));
+    tell("");
   }
   /** Wait until the reader has given the file that the engine wants: a page from disk cannot fetch it. */
   const given = (found, { wants }) => new Promise((ready) => {
