@@ -16,7 +16,7 @@ from walkthrough.homework import gradescope, leaks
 SPY = """
 import os
 found = []
-for path in ("{source}/secret.txt", "{source}/graders/hw1.py", "{base}/submission/hw1.ipynb"):
+for path in ("{source}/secret.txt", "{source}/graders/hw1.py", "{base}/submission/my hw1.ipynb"):
     try:
         found.append(open(path).read())
     except OSError:

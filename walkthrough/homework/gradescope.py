@@ -80,7 +80,7 @@ def create(course: Path, assignment: str, file: Path) -> Path:
         (made / "run_autograder").write_text(RUN, encoding="utf-8", newline="\n")
         for name in ("setup.sh", "run_autograder"):
             (made / name).chmod(0o755)
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as out:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as out:
             for path in sorted(path for path in made.rglob("*") if path.is_file()):
                 out.write(path, path.relative_to(made))
     file.chmod(0o600)

@@ -93,7 +93,7 @@ def fill(made: Path, repository: Path, notebooks: Path, releases: list[Path]) ->
 
 def archive(folder: Path, file: Path) -> None:
     """The folder as a zip, with its name as the first folder in it."""
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as out:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as out:
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 out.write(path, path.relative_to(folder.parent))
