@@ -4,11 +4,16 @@ import shutil
 
 import nbformat
 import pytest
-from commanding import run
+from commanding import rows_of, run
 from nbformat.v4 import new_code_cell, new_markdown_cell
-from test_second_marking import gradebook_rows
 
 LATER = "    return a.double() @ b.double()"
+ANSWERS = {
+    "hw1-1-answer": f"def product(a, b):\n{LATER}",
+    "hw1-2-answer": "def logits_of(model, tokens):\n    return model(tokens)",
+    "hw1-3-answer": "answer = 'five'",
+    "hw1-written": "It is a product.",
+}
 
 
 def cell_of(notebook, name):
@@ -70,25 +75,22 @@ RELEASED = {}
 @pytest.fixture(scope="module")
 def rows(box, small_course, tmp_path_factory):
     """The grade table of a class in which everybody has all right, and each has done one of these things."""
-    from conftest import RIGHT
-
     folder = tmp_path_factory.mktemp("mangled") / "course"
     shutil.copytree(small_course, folder)
     released = nbformat.read(folder / "release" / "hw1" / "hw1.ipynb", 4)
     RELEASED.update({cell.id: cell.source for cell in released.cells})
     (folder / "in").mkdir()
-    answers = {name.replace("_", "-"): source for name, source in RIGHT.items()} | {"hw1-written": "It is a product."}
     for way in WAYS:
         notebook = nbformat.from_dict(released)
         for cell in notebook.cells:
-            cell.source = answers.get(cell.id, cell.source)
+            cell.source = ANSWERS.get(cell.id, cell.source)
         way(notebook)
         text = nbformat.writes(notebook) if way is not without_marks else nbformat.v4.writes(notebook)
         (folder / "in" / f"{way.__name__.replace('_', '-')}_hw1.ipynb").write_text(text, encoding="utf-8")
     assert run("collect", folder, "hw1", folder / "in")[0] == 0
     code, said = run("grade", folder, "hw1")
     assert code == 0, said
-    return gradebook_rows(folder)
+    return rows_of(folder)
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)

@@ -7,7 +7,7 @@ import sys
 
 import nbformat
 import pytest
-from commanding import run
+from commanding import rows_of, run
 from nbgrader.api import Gradebook
 
 from walkthrough.homework import gradebook
@@ -19,16 +19,11 @@ HANDED_IN = {"ann": "2026-11-01 10:00", "bob": "2026-11-03 10:00", "cleo": ""}
 def tables(folder):
     """Both tables as the command `table` writes them: rows of hw1.csv by student, and totals in all.csv."""
     assert run("table", folder)[0] == 0
-    rows = gradebook_rows(folder)
+    rows = rows_of(folder)
     with (folder / "grades" / "all.csv").open(newline="", encoding="utf-8") as stored:
         totals = {row["student_id"]: float(row["score"]) for row in csv.DictReader(stored)}
     assert totals == {student: float(row["total"]) for student, row in rows.items()}
     return rows
-
-
-def gradebook_rows(folder):
-    with (folder / "grades" / "hw1.csv").open(newline="", encoding="utf-8") as stored:
-        return {row["student"]: row for row in csv.DictReader(stored)}
 
 
 def due(folder, date):
@@ -93,7 +88,7 @@ def test_late_work_loses_what_the_rule_takes_and_nothing_when_the_date_moves(fol
     due(folder, "2026-11-02 00:00 UTC")
     page = run("feedback", folder, "hw1")
     assert page[0] == 0
-    assert [gradebook_rows(folder)["bob"][name] for name in ("penalty", "total")] == ["3", "0"]
+    assert [rows_of(folder)["bob"][name] for name in ("penalty", "total")] == ["3", "0"]
 
 
 def test_after_marking_by_hand_only_new_or_changed_text_waits(folder):

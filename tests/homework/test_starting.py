@@ -1,13 +1,12 @@
 """Where no sandbox can be started nothing is touched; where one student's fails, the others' marks are entered."""
 
-import csv
 import os
 import shutil
 from pathlib import Path
 
 import nbformat
 import pytest
-from commanding import run
+from commanding import rows_of, run
 
 from walkthrough.homework import judge, remedies, sandbox, unboxed
 
@@ -40,11 +39,6 @@ def written(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def rows(folder):
-    with (folder / "grades" / "hw1.csv").open(newline="", encoding="utf-8") as stored:
-        return {row["student"]: row for row in csv.DictReader(stored)}
-
-
 @pytest.fixture(scope="module")
 def graded(box, small_course, tmp_path_factory):
     """A course with three who are graded: each has the point of task 3."""
@@ -58,7 +52,7 @@ def graded(box, small_course, tmp_path_factory):
         nbformat.write(notebook, folder / "in" / student / "hw1.ipynb")
     assert run("collect", folder, "hw1", folder / "in")[0] == 0
     assert run("grade", folder, "hw1")[0] == 0
-    assert [row["total"] for row in rows(folder).values()] == ["1"] * 3
+    assert [row["total"] for row in rows_of(folder).values()] == ["1"] * 3
     return folder
 
 
@@ -108,16 +102,16 @@ def test_a_students_sandbox_that_fails_in_the_middle_keeps_that_students_mark(co
     for student in ("ann", "bob", "eve"):
         file = course / "submitted" / student / "hw1" / "hw1.ipynb"
         file.write_text(file.read_text("utf-8").replace("five", "six"), encoding="utf-8")
-    before = rows(course)["bob"]
+    before = rows_of(course)["bob"]
     code, said = run("grade", course, "hw1", "--workers", "1")
     assert code == 1
     assert "1 of 3 could not be graded" in said
     assert "2 graded (bob: " in said
     assert "No space left on device" in said
-    assert rows(course)["bob"] == before
-    assert [rows(course)[student]["total"] for student in ("ann", "eve")] == ["0", "0"]
+    assert rows_of(course)["bob"] == before
+    assert [rows_of(course)[student]["total"] for student in ("ann", "eve")] == ["0", "0"]
     assert run("table", course)[0] == 0
-    assert rows(course)["bob"] == before
+    assert rows_of(course)["bob"] == before
 
 
 PLAIN = """
@@ -153,7 +147,7 @@ def test_without_bubblewrap_only_when_asked_and_with_the_limits_that_its_help_na
     assert code == 0, said
     assert unboxed.DOES_NOT_PROTECT in said
     assert unboxed.PROTECTS in said
-    assert rows(course)["ann"]["total"] == "1"
+    assert rows_of(course)["ann"]["total"] == "1"
     outputs = nbformat.read(course / "judged" / "ann" / "hw1" / "hw1.ipynb", 4)
     (printed,) = [str(cell.outputs) for cell in outputs.cells if cell.get("outputs") and "listdir" in cell.source]
     assert "no 10 GB" in printed
