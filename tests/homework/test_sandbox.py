@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from walkthrough.homework import sandbox
+from walkthrough.homework import nursery, sandbox
 from walkthrough.homework.sandbox import Gone, Sandbox
 
 pytestmark = pytest.mark.usefixtures("box")
@@ -183,7 +183,7 @@ def test_random_numbers_differ_from_fork_to_fork(start):
 
 def test_where_no_process_may_join_a_box_every_worker_is_a_fresh_one(start, monkeypatch):
     monkeypatch.setattr(sandbox.WORKERS, "refused", False)
-    monkeypatch.setattr(sandbox.nursery, "SPACES", {"mnt": 0x7F000000})  # no such flag: the kernel says no
+    monkeypatch.setattr(nursery, "SPACES", {"mnt": 0x7F000000})  # no such flag: the kernel says no
     box = start()
     assert sandbox.WORKERS.refused
     assert box.ask({"cell": "answer = 5"}, 30.0)["outputs"] == []

@@ -50,6 +50,7 @@ class Kernel:
         """A line magic that says what it cannot do here, and stops nothing."""
 
         def forgiven(line: str) -> Any:
+            """The magic, if it can be done here."""
             try:
                 return magic(line)
             except Exception as error:
@@ -70,6 +71,7 @@ class Kernel:
         switch, inline = pyplot.switch_backend, "module://matplotlib_inline.backend_inline"
 
         def switched(newbackend: str) -> None:
+            """As pyplot's own; what cannot be had is replaced."""
             try:
                 switch(newbackend)
             except ImportError as error:
