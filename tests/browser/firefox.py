@@ -55,9 +55,14 @@ class Fox:
     def __init__(self, url):
         self.url, self.orders, self.answers = url, queue.Queue(), queue.Queue()
 
+    @property
+    def empty(self):
+        """The address of a page with nothing on it."""
+        return f"{self.url}-/empty"
+
     def goto(self, url):
         """Open a page of this server, and wait until it is loaded."""
-        self.orders.put({"url": url})
+        self.orders.put({"url": url})  # the script of the page that is left takes no order after this one
         self.evaluate("() => null")
 
     def evaluate(self, script, argument=None):
@@ -81,7 +86,7 @@ class Fox:
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """A folder's files, pages with the script in their heads, and the two addresses of the script."""
+    """A folder's files, pages with the script in their heads, an empty page, and the two addresses of the script."""
 
     def __init__(self, *arguments, fox, **options):
         self.fox = fox
@@ -91,6 +96,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         pass
 
     def do_GET(self):
+        if self.path == "/-/empty":
+            return self.reply(f"<!doctype html><html><head>{LISTENING}<title>x</title></head></html>", "text/html")
         path = Path(self.translate_path(self.path))
         if path.suffix != ".html" or not path.is_file():
             return super().do_GET()
@@ -113,13 +120,12 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 @contextmanager
 def opened(root: Path, profile: Path, *options: str):
-    """Firefox at `start.html` in the served folder `root`, with a new profile; skips where there is none, or it does not start."""
+    """Firefox with a new profile, at an empty page beside the served folder `root`; skips where there is none, or it does not start."""
     if (program := firefox()) is None:
         pytest.skip(NO_FIREFOX)
     profile.mkdir()
     lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in PREFERENCES.items()]
     (profile / "user.js").write_text("\n".join(lines), encoding="utf-8")
-    (root / "start.html").write_text("<!doctype html><html><head><title>x</title></head></html>", encoding="utf-8")
     fox = Fox("")
     handler = functools.partial(Handler, fox=fox, directory=str(root))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -127,7 +133,7 @@ def opened(root: Path, profile: Path, *options: str):
         fox.url = f"http://127.0.0.1:{server.server_port}/"
         with (profile / "firefox.log").open("w", encoding="utf-8") as log:
             process = subprocess.Popen(
-                [program, "--headless", "--no-remote", "--profile", str(profile), *options, f"{fox.url}start.html"],
+                [program, "--headless", "--no-remote", "--profile", str(profile), *options, fox.empty],
                 env=os.environ | {"HOME": str(profile), "MOZ_CRASHREPORTER_DISABLE": "1"}, stdout=log, stderr=log,
             )  # fmt: skip
             try:

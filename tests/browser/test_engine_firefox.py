@@ -10,6 +10,7 @@ import pytest
 from walkthrough import corpus, models, widgets
 from walkthrough.widgets.page import STATIC
 
+pytest_plugins = ["site_fixture"]
 TOLERANCE = 1e-4
 FILES = ("tokenizer.json", "two-layer.json", "two-layer.safetensors")
 TYPED = "def area(self, width):\n    return self.width * width"
@@ -22,6 +23,11 @@ TEXTS = [
 ]  # fmt: skip
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="walkthrough-engine" content="engine/">
 <title>x</title></head><body><main>{body}</main></body></html>"""
+TYPE = """([place, text]) => {
+    const field = document.querySelector(place)
+    field.value = text
+    field.dispatchEvent(new Event('input'))
+}"""
 OPEN = """async base => {
     const {open} = await import(base + 'ask.js')
     try { return (await (await open({base: new URL(base, location.href).href})).run('x = 1')).ids }
@@ -57,7 +63,7 @@ def exact():
 
 
 def test_texts_in_firefox_are_pythons(fox, exact):
-    ask, worst = engine_harness.in_page(fox, f"{fox.url}start.html"), 0
+    ask, worst = engine_harness.in_page(fox, fox.empty), 0
     held_out = corpus.held_out(exact.tokenizer.backend_tokenizer, limit=4_000)[:4, 1:]
     texts = [*TEXTS, *(exact.tokenizer.decode(row[:length].tolist()) for row, length in zip(held_out, (20, 60, 250)))]
     lengths = []
@@ -77,17 +83,17 @@ def test_texts_in_firefox_are_pythons(fox, exact):
 
 
 def test_more_than_256_tokens_get_one_sentence(fox):
-    ask = engine_harness.in_page(fox, f"{fox.url}start.html")
+    ask = engine_harness.in_page(fox, fox.empty)
     with pytest.raises(ValueError, match="at most 256"):
         ask("run", "two-layer", prompt="x = 1\n" * 200)
 
 
 def test_weights_with_another_sha_256_are_not_used(fox, exact):
-    fox.goto(f"{fox.url}start.html")
-    said = fox.evaluate(OPEN, "./spoilt/")
+    fox.goto(fox.empty)
+    said = fox.evaluate(OPEN, "/spoilt/")
     assert said.startswith(f"The file {FILES[-1]} is damaged")
     assert "SHA-256" in said
-    assert fox.evaluate(OPEN, "./engine/") == exact.to_tokens("x = 1")[0].tolist()
+    assert fox.evaluate(OPEN, "/engine/") == exact.to_tokens("x = 1")[0].tolist()
 
 
 def test_an_explorer_answers_what_is_typed_and_complains_of_nothing(fox, root, exact):
@@ -95,17 +101,26 @@ def test_an_explorer_answers_what_is_typed_and_complains_of_nothing(fox, root, e
     (root / "explorer.html").write_text(PAGE.format(body=body), encoding="utf-8")
     fox.goto(f"{fox.url}explorer.html")
     fox.wait_for("() => document.querySelector('.wt-token')")
-    fox.evaluate(
-        """text => {
-            const field = document.querySelector('.wt-prompt')
-            field.value = text
-            field.dispatchEvent(new Event('input'))
-        }""",
-        TYPED.replace("\n", "\\n"),
-    )
+    fox.evaluate(TYPE, [".wt-prompt", TYPED.replace("\n", "\\n")])
     ids = exact.to_tokens(TYPED)
     fox.wait_for("count => document.querySelector('.wt-tokens').children.length === count", ids.shape[1])
     pattern = exact.run_with_cache(ids)[1]["pattern", 0][0, 0, -1]
     shown = fox.evaluate("() => [...document.querySelectorAll('.wt-tokens .wt-token small')].map(x => x.innerText)")
     assert shown == [f"{share:.2f}" if share > 0.0449 else "" for share in pattern.tolist()]
     assert fox.evaluate("() => window.complaints") == []
+
+
+def test_the_front_page_answers_what_is_typed_and_complains_of_nothing(fox, site, exact, tmp_path):
+    with firefox.opened(site, tmp_path / "new") as visitor:
+        visitor.goto(f"{visitor.url}index.html")
+        visitor.wait_for("() => document.querySelector('#wf-live[data-shown]')")
+        visitor.evaluate(TYPE, ["#wf-prompt", TYPED])
+        visitor.wait_for(
+            "count => document.querySelector('#wf-live').dataset.shown.startsWith(`${count} `)", len(TYPED)
+        )
+        best = exact(exact.to_tokens(TYPED))[0, -1].softmax(-1).max()
+        share = "() => document.querySelector('#wf-live .wf-bars .wf-share').innerText"
+        assert visitor.evaluate(share) == f"{100 * best:.1f} %"
+        visitor.evaluate("() => document.querySelector('.wf-ablate').click()")
+        visitor.wait_for("() => document.querySelectorAll('#wf-live .wf-bars').length === 2")
+        assert visitor.evaluate("() => window.complaints") == []
