@@ -10,7 +10,12 @@ const SOURCES = 16;  // as in circuit_explorer.py
 const EDGES = 10, EDGE_NUMBERS = 40_000;  // as in composition_explorer.py
 const HELD = 4_000_000;  // as in attention_explorer.py
 
-const hundredths = (values) => Array.from(values, (x) => Math.round(100 * x) + 0);
+/** As whole hundredths; a plain loop, since `Array.from` goes through a typed array by its iterator, which is slow. */
+function hundredths(values) {
+  const out = Array(values.length);
+  for (let i = 0; i < out.length; i++) out[i] = Math.round(100 * values[i]) + 0;
+  return out;
+}
 const rounded = (values) => Array.from(values, (x) => Math.round(10_000 * x) / 10_000 + 0);
 
 /** A run of a prompt, which is a text, or ids that begin with <BOS>. */
@@ -79,17 +84,25 @@ const targetsOf = (run) => run.ids.map((_, i) => {
 
 /** All paths of a position, as the logit explorer has them: bars in both ways of counting, and the largest ones' sources. */
 function logitsAt(run, position) {
-  const targets = targetsOf(run)[position], logits = run.at(position), split = splitOf(run, position);
+  const targets = targetsOf(run)[position], logits = run.at(position), paths = splitOf(run, position);
   const answer = { logits: rounded(targets.map((id) => logits[id])), mean: rounded([run.row(position).mean])[0] };
-  for (const [way, paths] of Object.entries(split)) {
-    const bars = targets.map((_, t) => paths.map((path) => path[t].reduce((sum, x) => sum + x, 0)));
-    const whole = bars.map((values) => values.reduce((sum, x) => sum + x, 0)), first = bars.map((values) => bySize(values).slice(0, LARGEST));
+  const total = (values) => { let sum = 0; for (let i = 0; i < values.length; i++) sum += values[i]; return sum; };
+  const totals = paths.map((path) => path.map(total));
+  for (const way of ["raw", "above"]) {
+    const bars = targets.map((_, t) => totals.map((path) => path[t] - (way === "above" ? path.at(-1) : 0)));
+    const whole = bars.map(total), first = bars.map((values) => bySize(values).slice(0, LARGEST));
     answer[way] = {
       sum: rounded(whole), others: rounded(bars.map((values, t) => first[t].reduce((rest, path) => rest - values[path], whole[t]))),
-      bars: bars.map(hundredths), sources: first.map((order, t) => order.map((path) => hundredths(paths[path][t]))),
+      bars: bars.map(hundredths), sources: first.map((order, t) => order.map((path) => hundredths(counted(paths[path], t, way)))),
     };
   }
   return answer;
+}
+
+/** What a path brings to a target, by source: "raw", or "above" the mean over the vocabulary, which is the last readout. */
+function counted(path, target, way) {
+  const mean = path.at(-1);
+  return way === "raw" ? path[target] : path[target].map((x, s) => x - mean[s]);
 }
 
 /** Indices, the largest bars in size first: after rounding, equals as they come. */
@@ -98,7 +111,7 @@ const bySize = (values) => {
   return values.map((_, i) => i).sort((i, j) => steps[j] - steps[i] || i - j);
 };
 
-/** Logits of a position's predictions, [path][target], by source: "raw", and "above" the mean over the vocabulary. */
+/** What each path brings to the logits of a position's predictions and to the mean over the vocabulary, [path][readout], by source. */
 function splitOf(run, position) {
   const { model } = run, { d_model, d_vocab } = model, targets = targetsOf(run)[position];
   if (!model.mean) {
@@ -108,15 +121,14 @@ function splitOf(run, position) {
   const readouts = new Float64Array((LIKELY + 2) * d_model);
   targets.forEach((id, t) => readouts.set(model.W_U.subarray(id * d_model, (id + 1) * d_model), t * d_model));
   readouts.set(model.mean, targets.length * d_model);
-  const raw = pathSources(run, readouts, position);
-  return { raw: raw.map((path) => path.slice(0, -1)), above: raw.map((path) => path.slice(0, -1).map((of) => of.map((x, s) => x - path.at(-1)[s]))) };
+  return pathSources(run, readouts, position);
 }
 
 function logits([{ model }], { prompt, position, path, target, way, changes, quick }) {
   const run = runOf(model, prompt, changes);
   if (position !== undefined) {
     if (!(position >= 0 && position < run.n)) throw new Error(`there is no position ${position}: the prompt has positions 0 to ${run.n - 1}`);
-    return path === undefined ? logitsAt(run, position) : hundredths(splitOf(run, position)[way][path][target]);
+    return path === undefined ? logitsAt(run, position) : hundredths(counted(splitOf(run, position)[path], target, way));
   }
   const { n } = run, targets = targetsOf(run), paths = (model.n_heads + 1) ** model.n_layers;
   const each = 2 * (LIKELY + 1) * (paths + Math.floor((LARGEST * n) / 2)), kept = quick ? 1 : Math.max(Math.floor(LOGIT_NUMBERS / each), 1);

@@ -230,9 +230,11 @@ export class Run {
 
   /** How many tokens have a higher logit, plus 1. */
   rank(position, token) {
-    const logits = this.at(position), own = logits[token];
+    const logits = this.at(position), own = logits[token], known = (this.rows[position].ranks ??= new Map());
+    if (known.has(token)) return known.get(token);
     let rank = 1;
     for (let i = 0; i < logits.length; i++) if (logits[i] > own) rank++;
+    known.set(token, rank);
     return rank;
   }
 }

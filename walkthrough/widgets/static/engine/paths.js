@@ -1,6 +1,4 @@
 /** A logit taken apart: what each path brings, from each source position, as `attribution.path_sources` has it. */
-import { plainDot } from "./kernel.js";
-
 /** Paths in the order of `attribution.path_names`: "direct", each head, each chain of heads. */
 export function pathNames(n_layers, n_heads) {
   let chains = [[]];
@@ -15,44 +13,38 @@ export function pathNames(n_layers, n_heads) {
  */
 export function pathSources(run, readouts, position) {
   const { model } = run, { n_layers, n_heads, d_head, d_model } = model, seen = position + 1, count = readouts.length / d_model;
-  // A path, as yet from its end only: where it looks from (a row over positions), and what it reads there.
-  let paths = [{ row: Float64Array.from({ length: seen }, (_, i) => Number(i === position)), reads: Float64Array.from(readouts), brings: null }];
-  paths[0].brings = brought(model.kernel.dot(run.resid[0].subarray(0, seen * d_model), Float32Array.from(readouts), seen, count, d_model), count, 0, count);
+  // A path, as yet from its end only: where it looks from (a row over positions), what it reads there, and what it brings from it.
+  const ends = Float32Array.from(readouts), direct = model.kernel.dot(ends, run.resid[0].subarray(0, seen * d_model), count, seen, d_model);
+  let paths = [{ row: Float64Array.from({ length: seen }, (_, i) => Number(i === position)), reads: ends, brings: direct }];
   for (let l = n_layers - 1; l >= 0; l--) {
-    const values = run.embeddedValues(l), longer = paths.map(() => []);
+    const values = run.embeddedValues(l), longer = paths.map(() => []), rows = paths.length * count;
+    const reads = new Float32Array(rows * d_model);
+    paths.forEach((path, p) => reads.set(path.reads, p * count * d_model));
     for (let h = 0; h < n_heads; h++) {
-      const written = paths.map(({ reads }) => plainDot(reads, model.weights("o", l, h), count, d_head, d_model, new Float64Array(count * d_head)));
-      const own = new Float32Array(seen * d_head), all = new Float32Array(paths.length * count * d_head);
+      const written = model.kernel.dot(reads, model.weights("o", l, h), rows, d_head, d_model), own = new Float32Array(seen * d_head);
       for (let s = 0; s < seen; s++) own.set(values.subarray(s * d_model + h * d_head, s * d_model + (h + 1) * d_head), s * d_head);
-      written.forEach((rows, p) => all.set(rows, p * rows.length));
-      const found = model.kernel.dot(own, all, seen, paths.length * count, d_head);
+      const found = model.kernel.dot(written, own, rows, seen, d_head);  // for each path, its readouts, each over sources
       paths.forEach(({ row }, p) => longer[p].push({
-        row: back(run, l, h, row), reads: l ? through(model, l, h, written[p], count) : null,
-        brings: brought(found, paths.length * count, p * count, count),
+        row: back(run, l, h, row), brings: found.subarray(p * count * seen, (p + 1) * count * seen),
+        reads: l ? through(model, l, h, written.subarray(p * count * d_head, (p + 1) * count * d_head), count) : null,
       }));
     }
     // In the order of `path_names`: what a path already has, then that after each head of this layer, earlier layers innermost.
     paths = paths.flatMap((path, p) => [path, ...longer[p]]);
   }
-  return paths.map(({ row, brings }) => brings.map((each) => each.map((x, s) => x * row[s])));
-}
-
-/** Columns `from` on of a matrix of rows of `width`, `count` of them, each as an array of its own. */
-function brought(matrix, width, from, count) {
-  const seen = matrix.length / width;
-  return Array.from({ length: count }, (_, t) => {
+  return paths.map(({ row, brings }) => Array.from({ length: count }, (_, t) => {
     const out = new Float64Array(seen);
-    for (let s = 0; s < seen; s++) out[s] = matrix[s * width + from + t];
+    for (let s = 0; s < seen; s++) out[s] = brings[t * seen + s] * row[s];
     return out;
-  });
+  }));
 }
 
 /** A row over positions, seen through a head's pattern. */
 function back(run, l, h, row) {
   const { n_ctx } = run.model, { pattern } = run.layers[l], out = new Float64Array(row.length);
   for (let q = 0; q < row.length; q++) {
-    const start = (h * n_ctx + q) * n_ctx;
-    if (row[q]) for (let k = 0; k <= q; k++) out[k] += row[q] * pattern[start + k];
+    const start = (h * n_ctx + q) * n_ctx, share = row[q];
+    if (share) for (let k = 0; k <= q; k++) out[k] += share * pattern[start + k];
   }
   return out;
 }
