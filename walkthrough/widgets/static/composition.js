@@ -57,15 +57,6 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
   const top = make("div"), bottom = make("div"), canvas = make("div", { class: "wt-graph-lines" });
   const list = make("div", { class: "wt-edges" }), say = make("p", { class: "wt-say", "aria-live": "polite" });
   const circuit = make("div", { class: "wt-circuit" });
-  body.append(
-    make("div", { class: "wt-controls" }, data.layers.length > 1 ? make("label", {}, "layer", layers) : null, ...boxes,
-      make("label", {}, "at least", slider, number)),
-    make("p", { class: "wt-say" }, `The baseline, 1/√d_model = ${baseline.toFixed(4)}, is the score of unrelated heads; `
-      + `in untrained models of this shape it reaches ${data.least.toFixed(2)} × that.`),
-    make("div", { class: "wt-panels" },
-      make("div", { class: "wt-panel wt-graph" }, top, canvas, bottom),
-      make("div", { class: "wt-panel wt-list" }, make("h4", {}, "edges, the highest score first"), list)),
-    say, circuit);
   let lines = [], buttons = [], nodes = [];
 
   function refresh() {
@@ -160,12 +151,13 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
     const { step, values } = record.edges[edge.id], steps = new Int16Array(bytes(values).buffer), text = TEXTS[edge.kind](edge);
     const value = (q, k) => (k > q ? 0 : steps[(q * (q + 1)) / 2 + k] * step);
     const format = (x, digits) => (edge.kind === "V" ? x.toFixed(2) : signed(x, digits));
-    let limit = 0, largest = n - 1;
+    let most = 0, largest = n - 1;
     for (let q = 0; q < n; q++) for (let k = n > 1 ? 1 : 0; k <= q; k++) {
-      limit = Math.max(limit, Math.abs(value(q, k)));
-      if (value(q, k) === limit) largest = q;
+      const here = steps[(q * (q + 1)) / 2 + k];
+      most = Math.max(most, Math.abs(here));
+      if (here === most) largest = q;
     }
-    limit ||= 1;
+    const limit = most * step || 1;
     const weight = (x) => Math.min(1, Math.abs(x) / limit);
     const size = Math.max(2, Math.min(14, Math.floor(320 / n)));
     const map = make("canvas", { width: n * size, height: n * size, "aria-hidden": "true" });
@@ -184,6 +176,8 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
     const { buttons, box } = tokenRow(tokens, "tokens of the prompt, as the query", {
       look: (i) => from(i), pick: (i) => pin(i), leave: () => from(start()),
     });
+    const shaded = tokens.map(() => "");  // what each token shows: most stay as they are
+    let query = -1, keeps = -1;
     // Until a token is chosen: the query of the largest number.
     const start = () => (pinned >= 0 ? pinned : largest);
     const pin = (q) => { pinned = q; choose({ query: q }); from(q); };
@@ -191,13 +185,18 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
       let best = 0;
       for (let i = 1; i <= q; i++) if (value(q, i) > value(q, best)) best = i;
       buttons.forEach((button, i) => {
-        const x = value(q, i);
+        const x = value(q, i), share = weight(x).toFixed(2), said = i > q || (edge.kind === "V" && x < 0.005) ? "" : format(x, 1);
         const colour = edge.kind === "V" ? "shade" : x < 0 ? "minus-shade" : "plus-shade";
-        button.style.background = i <= q ? `rgb(var(--${colour}) / ${weight(x).toFixed(2)})` : "";
-        button.querySelector("small").textContent = i > q || (edge.kind === "V" && x < 0.005) ? "" : format(x, 1);
-        button.classList.toggle("wt-query", i === q);
+        const background = i <= q && Number(share) ? `rgb(var(--${colour}) / ${share})` : "", now = background + said;
+        if (now === shaded[i]) return;
+        shaded[i] = now;
+        button.style.background = background;
+        button.lastChild.textContent = said;
       });
-      pressed(buttons, start());
+      buttons[query]?.classList.remove("wt-query");
+      buttons[query = q].classList.add("wt-query");
+      buttons[keeps]?.setAttribute("aria-pressed", "false");
+      buttons[keeps = start()].setAttribute("aria-pressed", "true");
       bar.style.top = `${100 * q / n}%`;
       say.textContent = text.says(quoted(tokens[q]), quoted(tokens[best]), format(value(q, best), 2))
         + (k >= 0 && k <= q ? ` At ${quoted(tokens[k])}: ${format(value(q, k), 2)}.` : "");
@@ -220,7 +219,7 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
   }
   /** A square for each query and key: full where positive, striped where negative, darker for more. */
   function paintMap(map, value, weight, size, above) {
-    const context = map.getContext("2d"), image = context.createImageData(map.width, map.height);
+    const context = map.getContext("2d"), { width } = map, image = context.createImageData(width, width);
     const pixels = new Uint32Array(image.data.buffer);  // alpha, blue, green, red
     const style = getComputedStyle(body);
     const packed = (name) => {
@@ -231,7 +230,7 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
     for (let q = 0; q < n; q++) for (let k = 0; k <= q; k++) {
       const x = value(q, k), pixel = (x < 0 ? low : high) | (Math.round(255 * weight(x)) << 24);
       for (let i = q * size; i < (q + 1) * size; i++) for (let j = k * size; j < (k + 1) * size; j++)
-        if (x >= 0 || (i + j) % 4 < 2) pixels[i * map.width + j] = pixel;
+        if (x >= 0 || (i + j) % 4 < 2) pixels[i * width + j] = pixel;
     }
     context.putImageData(image, 0, 0);
   }
@@ -254,4 +253,14 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
     show(edge);
   }
   build();
+  // Only now: on the page each of the changes above would be followed up.
+  body.append(
+    make("div", { class: "wt-controls" }, data.layers.length > 1 ? make("label", {}, "layer", layers) : null, ...boxes,
+      make("label", {}, "at least", slider, number)),
+    make("p", { class: "wt-say" }, `The baseline, 1/√d_model = ${baseline.toFixed(4)}, is the score of unrelated heads; `
+      + `in untrained models of this shape it reaches ${data.least.toFixed(2)} × that.`),
+    make("div", { class: "wt-panels" },
+      make("div", { class: "wt-panel wt-graph" }, top, canvas, bottom),
+      make("div", { class: "wt-panel wt-list" }, make("h4", {}, "edges, the highest score first"), list)),
+    say, circuit);
 }

@@ -33,16 +33,13 @@ function draw({ body, data, prompt, record, view, choose, ask, say }) {
   const after = make("p", { class: "wt-say" }), total = make("p", { class: "wt-total", "aria-live": "polite" });
   const from = make("p", { class: "wt-say wt-from", "aria-live": "polite" });
   const bars = make("div");
-  let rows = [];
+  let rows = [], keeps = -1;
+  const shaded = tokens.map(() => ["0.00", 0, false, ""].join());  // what each token shows: most stay as they are
   const sides = make("p", { class: "wt-sides", "aria-hidden": "true" },
     ...["path", "← lowers", "raises →", "logits"].map((word) => make("span", {}, word)));
   const figure = make("div", {}, sides, bars);
   const what = data.heads && ablations({ prompt, tokens, heads: data.heads, view, choose, ask });
   const how = "Point at a token, or go there with Tab and the arrow keys, to see what the model expects after it; a click or Enter keeps it.";
-  body.append(note ? make("p", { class: "wt-say" }, note) : "", make("p", { class: "wt-aside wt-how" }, how), box, from, after,
-    row({ class: "wt-controls", "aria-label": "predictions" }, guesses), total,
-    make("div", { class: "wt-controls" }, make("label", {}, above, "above the mean over the vocabulary"), all), figure,
-    what ? what.panel : "");
 
   const way = () => (above.checked ? "above" : "raw");
   const target = (where) => (where === n - 1 && chosen === NEXT ? 0 : chosen);
@@ -84,7 +81,8 @@ function draw({ body, data, prompt, record, view, choose, ask, say }) {
   function paint() {
     const t = target(position), found = at[position];
     what?.look(position, t === NEXT ? "next" : t);
-    pressed(buttons, pinned);
+    buttons[keeps]?.setAttribute("aria-pressed", "false");
+    buttons[keeps = pinned].setAttribute("aria-pressed", "true");
     pressed(guesses, t);
     after.textContent = `After ${quoted(tokens[position])} (position ${position}) the model expects, with these probabilities:`;
     guesses.forEach((button, i) => {
@@ -125,12 +123,15 @@ function draw({ body, data, prompt, record, view, choose, ask, say }) {
   function shade(split, value) {
     const largest = split ? Math.max(...split.map(Math.abs), 1) : 1;
     buttons.forEach((button, s) => {
-      const part = split?.[s] ?? 0;
-      button.style.setProperty("--weight", (Math.abs(part) / largest).toFixed(2));
-      button.classList.toggle("wt-up", part > 0);
-      button.classList.toggle("wt-down", part < 0);
-      button.classList.toggle("wt-query", s === position);
-      button.lastChild.textContent = Math.abs(part) >= 5 ? signed(part / 100) : "";
+      const part = split?.[s] ?? 0, weight = (Math.abs(part) / largest).toFixed(2), side = Math.sign(part), query = s === position;
+      const said = Math.abs(part) >= 5 ? signed(part / 100) : "", now = [weight, side, query, said].join();
+      if (now === shaded[s]) return;
+      shaded[s] = now;
+      button.style.setProperty("--weight", weight);
+      button.classList.toggle("wt-up", side > 0);
+      button.classList.toggle("wt-down", side < 0);
+      button.classList.toggle("wt-query", query);
+      button.lastChild.textContent = said;
     });
     const best = split?.reduce((most, part, s) => (Math.abs(part) > Math.abs(split[most]) ? s : most), 0);
     if (!at[position]) from.textContent = "";
@@ -141,5 +142,10 @@ function draw({ body, data, prompt, record, view, choose, ask, say }) {
   }
   list(Boolean(view.all) && many);
   paint();
+  // Only now: on the page each of the changes above would be followed up.
+  body.append(note ? make("p", { class: "wt-say" }, note) : "", make("p", { class: "wt-aside wt-how" }, how), box, from, after,
+    row({ class: "wt-controls", "aria-label": "predictions" }, guesses), total,
+    make("div", { class: "wt-controls" }, make("label", {}, above, "above the mean over the vocabulary"), all), figure,
+    what ? what.panel : "");
   more();
 }

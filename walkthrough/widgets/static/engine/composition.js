@@ -19,7 +19,12 @@ export function edgeHeads(model, edge) {
 const wide = (x) => Float64Array.from(x);
 /** x wᵀ, of n and m rows of d numbers, in double precision. */
 const times = (x, w, n, m, d) => plainDot(x, w, n, m, d, new Float64Array(n * m));
-const turned = (x, n, m) => Float64Array.from(x, (_, i) => x[(i % n) * m + Math.floor(i / n)]);
+/** A matrix of n rows of m, turned. */
+function turned(x, n, m) {
+  const out = new Float64Array(x.length);
+  for (let i = 0; i < n; i++) for (let j = 0; j < m; j++) out[j * n + i] = x[i * m + j];
+  return out;
+}
 const inner = (x, y) => { let sum = 0; for (let i = 0; i < x.length; i++) sum += x[i] * y[i]; return sum; };
 
 /** Composition scores [write][read] of two layers, of a kind: the norm of the product over the norms of the factors. */

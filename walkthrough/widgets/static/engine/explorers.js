@@ -172,8 +172,9 @@ function composition([{ model }], { prompt, edge, chosen, layers, scores }) {
 
 /** The lower triangle, in whole steps of a hundredth, or coarser if need be. */
 function grid(values, n) {
-  const step = Math.max(0.01, values.reduce((most, x) => Math.max(most, Math.abs(x)), 0) / 32767), steps = new Int16Array((n * (n + 1)) / 2);
-  let at = 0;
+  let most = 0, at = 0;
+  for (let i = 0; i < values.length; i++) most = Math.max(most, Math.abs(values[i]));
+  const step = Math.max(0.01, most / 32767), steps = new Int16Array((n * (n + 1)) / 2);
   for (let q = 0; q < n; q++) for (let k = 0; k <= q; k++) steps[at++] = Math.round(values[q * n + k] / step);
   return { step, values: new Uint8Array(steps.buffer) };
 }
