@@ -110,7 +110,8 @@ def test_an_explorer_answers_what_is_typed_and_complains_of_nothing(fox, root, e
     assert fox.evaluate("() => window.complaints") == []
 
 
-def test_the_front_page_answers_what_is_typed_and_complains_of_nothing(fox, site, exact, tmp_path):
+def test_the_front_page_answers_what_is_typed_and_complains_of_nothing(fox, request, exact, tmp_path):
+    site = request.getfixturevalue("site")  # only here, so that it is not built where there is no Firefox
     with firefox.opened(site, tmp_path / "new") as visitor:
         visitor.goto(f"{visitor.url}index.html")
         visitor.wait_for("() => document.querySelector('#wf-live[data-shown]')")
