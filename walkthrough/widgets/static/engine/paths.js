@@ -42,10 +42,15 @@ export function pathSources(run, readouts, position) {
 /** A row over positions, seen through a head's pattern. */
 function back(run, l, h, row) {
   const { n_ctx } = run.model, { pattern } = run.layers[l], out = new Float64Array(row.length);
-  for (let q = 0; q < row.length; q++) {
-    const start = (h * n_ctx + q) * n_ctx, share = row[q];
-    if (share) for (let k = 0; k <= q; k++) out[k] += share * pattern[start + k];
+  const add = (q, from) => { for (let k = from, start = (h * n_ctx + q) * n_ctx; k <= q; k++) out[k] += row[q] * pattern[start + k]; };
+  let q = 0;
+  for (; q + 4 <= row.length; q += 4) {  // four rows in one turn, which then reads and writes `out` once
+    const [w, x, y, z] = row.subarray(q, q + 4), a = (h * n_ctx + q) * n_ctx, b = a + n_ctx, c = b + n_ctx, d = c + n_ctx;
+    if (!(w || x || y || z)) continue;
+    for (let k = 0; k < q; k++) out[k] += w * pattern[a + k] + x * pattern[b + k] + y * pattern[c + k] + z * pattern[d + k];
+    for (let of = q; of < q + 4; of++) add(of, q);
   }
+  for (; q < row.length; q++) add(q, 0);
   return out;
 }
 
