@@ -1,18 +1,14 @@
 """The parts of the front page and of the training page that are made from numbers: `@FRONT:name@` in a page is one of them."""
 
 import re
-from functools import cache
 from html import escape
-from pathlib import Path
 
-import nbformat
+import cards
 import pictures
 import story
 from sphinx.application import Sphinx
 
-NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
-ROW = re.compile(r"^\| \[(\w+)\]\(notebooks/\w+\.ipynb\) \| (.+) \| .+ \|$", re.M)
-LENGTH = re.compile(r"It takes (?:about |nearly )?([^.,:;]+?)(?=[.,:;]|,? of )")
+SPARED = 0.75  # of a probability: with less left, an ablation is named
 MARKS = {" ": "·", "\n": "⏎", "\t": "⇥"}
 
 
@@ -97,15 +93,35 @@ def control() -> str:
     """What other ablations do to the same prediction, so that one is not taken for special because it does anything."""
     w = story.walrus()
     chance = lambda head: w["without"][head]["chance"]
-    others = [h for h in w["without"] if h.startswith("1:") and h not in w["kinds"]]
-    low, high = min(map(chance, others)), max(map(chance, others))
+    above = [h for h in w["looks"] if h.startswith("1:") and h not in w["kinds"]]
     twin = next(h for h in w["kinds"] if h.startswith("1:") and h != w["head"])
     note = next(h for h in w["kinds"] if h.startswith("0:"))
+    below = sorted((h for h in w["looks"] if h.startswith("0:") and h != note), key=chance)
+    hard = [h for h in below if chance(h) < SPARED * chance("")]
+    rest = [h for h in below if h not in hard]
+    between = lambda heads: (
+        f"between {pictures.percent(chance(min(heads, key=chance)))} and {pictures.percent(chance(max(heads, key=chance)))}"
+    )
+    said = visible(w["next"][1])
     return (
-        f"<p>Is that special? Ablate any one of the other heads of layer 1 that are no induction heads, and “{visible(w['next'][1])}” stays between "
-        f"{pictures.percent(low)} and {pictures.percent(high)}. The second induction head, {twin}, matters as much: without it, {pictures.percent(chance(twin))}. "
-        f"And without head {note} of the layer below, which tells each token what stood before it, {pictures.percent(chance(note))} are left. "
-        "We chose this prompt because the effect is clear in it; type your own, and see where it is not.</p>"
+        f"<p>Is that head special? In the Walrus prompt and in layer 1, yes: ablate {w['head']}, and “{said}” falls from {pictures.percent(chance(''))} to "
+        f"{pictures.percent(chance(w['head']))}; ablate the other induction head, {twin}, and it falls to {pictures.percent(chance(twin))}; ablate any one of the other "
+        f"{len(above)}, and it stays {between(above)}.</p>"
+        f"<p>In layer 0, ablation alone does not tell. Head {note}, on which the induction heads rely, leaves {pictures.percent(chance(note))}. But "
+        f"{', '.join(f'{h} leaves {pictures.percent(chance(h))}' for h in hard)}, and only the other {len(rest)} stay {between(rest)}: whatever layer 0 "
+        "no longer writes, all of layer 1 lacks. And we chose a prompt in which the effect is clear. So the course does not stop at one ablation: it reads the weights, "
+        'and tests many prompts, random heads and random models (<a href="notebooks/08_induction_heads.html">08</a>, '
+        '<a href="notebooks/09_inside_induction_heads.html">09</a>).</p>'
+    )
+
+
+def relay() -> str:
+    """The two heads' steps in the front page's prompt, in one line."""
+    w, r = story.walrus(), story.relay()
+    before, found, last = (f"“{visible(w['tokens'][i])}”" for i in (r["found"] - 1, r["found"], w["query"]))
+    return (
+        f"<p>In the Walrus prompt: at the first {found}, head {r['note']} of layer 0 puts {pictures.percent(r['before'])} of its attention on {before}, the token before. "
+        f"At the last {last}, head {w['head']} of layer 1 then puts {pictures.percent(r['share'])} on that {found}.</p>"
     )
 
 
@@ -131,41 +147,22 @@ def copies() -> str:
     longest = max(max(each["first"], each["second"]) for each in found)
     rows = ""
     for each in found:
-        for when, key in (("said once", "first"), ("said again", "second")):
+        for when, key in (("first time", "first"), ("second time", "second")):
             mark = " class=wf-said" if key == "second" else ""
             rows += (
                 f'<li{mark}><span>{words[each["model"]]}, {when}</span><span class="wf-track">'
                 f'<i style="--share:{each[key] / longest:.4f}"></i></span><span class="wf-share">{each[key]:.2f}</span></li>'
             )
-    return f'<div class="wf"><p class="wf-after">Loss in nats on 60 random tokens, once and once more; less is better:</p><ol class="wf-bars wf-wide">{rows}</ol></div>'
-
-
-def minutes(name: str) -> str:
-    """How long a notebook takes a person, in its own words; nothing where it does not say so."""
-    cells = nbformat.read(NOTEBOOKS / f"{name}.ipynb", 4).cells[:8]
-    found = LENGTH.search("\n".join(cell.source for cell in cells if cell.cell_type == "markdown"))
-    return " ".join(found[1].split()) if found else ""
-
-
-@cache
-def cards() -> str:
-    """The notebooks as cards: number and name, what one does there, how long it takes."""
-    text = (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
-    made = ""
-    for name, does in ROW.findall(text):
-        number, _, title = (
-            nbformat.read(NOTEBOOKS / f"{name}.ipynb", 4)
-            .cells[0]
-            .source.partition("\n")[0]
-            .removeprefix("# ")
-            .partition(" · ")
-        )
-        time = f'<p class="wf-time">{escape(time)}</p>' if (time := minutes(name)) else ""
-        made += (
-            f'<li><a href="notebooks/{name}.html"><span class="wf-number">{escape(number)}</span> {escape(title)}</a>'
-            f"<p>{escape(does[0].upper() + does[1:])}{'' if does.endswith('?') else '.'}</p>{time}</li>"
-        )
-    return f'<ul class="wf wf-cards">{made}</ul>'
+    guess = story.guess()
+    rows += (
+        f'<li class="wf-guess"><span>all tokens equally likely</span><span class="wf-track"><i style="--share:{guess / longest:.4f}"></i></span>'
+        f'<span class="wf-share">{guess:.2f}</span></li>'
+    )
+    return (
+        '<div class="wf"><p class="wf-after">Loss in nats on 60 random tokens, and on the same 60 once more; less is better:</p>'
+        f'<ol class="wf-bars wf-wide">{rows}</ol><p class="wf-quiet">The first time, each model does worse than one that takes all tokens for equally likely: '
+        "it expects code, and these are not.</p></div>"
+    )
 
 
 def training() -> str:
@@ -189,10 +186,12 @@ def training() -> str:
 PARTS = {
     "live": live,
     "control": control,
+    "relay": relay,
+    "words": cards.words,
     "bigrams": lambda: choices("bigrams", "What the model without layers says next", story.bigrams()),
-    "skips": lambda: choices("skips", "What the one-layer model says after the same dot", story.skip_trigrams()),
+    "skips": lambda: choices("skips", "What the one-layer model says after the same last token", story.skip_trigrams()),
     "copies": copies,
-    "cards": cards,
+    "cards": cards.cards,
     "training": training,
 }
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 from functools import cache
 from typing import Any
 
@@ -16,7 +17,10 @@ PROMPT = "class Walrus:\n    def swim(self):\n        pass\n\npet = Wal"
 HEAD = (1, 6)  # of the two induction heads the one that matches better, by the model card
 GOES_ON = 4  # tokens
 FIRST = ("import", "def", " self", " return", " not", ".")
-WORDS = ("np", "torch", "os", "self", "pytest")
+SKIPS = (  # a text, and the word in it that a head is to look at
+    ("with open(path) as", " open"), ("import numpy as", " numpy"), ("import matplotlib.pyplot as", " matplotlib"),
+    ("x = np.", " np"), ("x = os.", " os"), ("x = pytest.", " pytest"),
+)  # fmt: skip
 AT_ONCE = 5  # tokens in a list
 TRAINED_ON = "feed(quokka, leaf)\nfeed(quokka"  # as in notebook 12
 
@@ -59,7 +63,7 @@ def walrus() -> dict[str, Any]:
         "model": MODEL, "prompt": PROMPT, "head": "{}:{}".format(*HEAD), "query": ids.shape[1] - 1,
         "ids": ids[0].tolist(), "tokens": ["<BOS>", *(model.to_string([i]) for i in ids[0, 1:].tolist())],
         "next": [said, model.to_string([said])],
-        "looks": {f"{layer}:{head}": [round(x, 3) for x in kept["pattern", layer][0, head, -1].tolist()] for layer, head in heads},
+        "looks": {f"{layer}:{head}": [round(x, 4) for x in kept["pattern", layer][0, head, -1].tolist()] for layer, head in heads},
         "without": without,
         "kinds": kinds(),
     }  # fmt: skip
@@ -89,18 +93,35 @@ def bigrams() -> list[dict[str, Any]]:
 @cache
 @torch.no_grad()
 def skip_trigrams() -> list[dict[str, Any]]:
-    """What the one-layer model says after the same last token, a dot, for several words before it, and who looks there."""
+    """What the one-layer model says after the same last token, for several words before it, and who looks at the word."""
     model, found = models.load("one-layer"), []
-    for word in WORDS:
-        ids = model.to_tokens(f"x = {word}.")
+    for text, word in SKIPS:
+        ids = model.to_tokens(text)
         logits, kept = model.run_with_cache(ids)
-        source = ids.shape[1] - 2
+        source = ids[0].tolist().index(model.to_single_token(word))
         weights = kept["pattern", 0][0, :, -1, source]
         found.append({
-            "after": f"x = {word}.", "source": model.to_string([int(ids[0, source])]), "weight": round(float(weights.max()), 2),
-            "head": f"0:{int(weights.argmax())}", "top": best(logits[0, -1].softmax(-1), model),
+            "after": text, "source": word, "back": ids.shape[1] - 1 - source, "weight": round(float(weights.max()), 4),
+            "head": int(weights.argmax()), "top": best(logits[0, -1].softmax(-1), model), "goes": goes_on(model, ids, []),
         })  # fmt: skip
     return found
+
+
+@torch.no_grad()
+def relay() -> dict[str, Any]:
+    """The two steps to the front page's prediction: who looks from the first mention at the token before, and who finds it."""
+    told = walrus()
+    looks = told["looks"][told["head"]]
+    found = max(range(len(looks)), key=looks.__getitem__)
+    note = next(head for head, kind in told["kinds"].items() if kind.startswith("previous"))
+    layer, head = map(int, note.split(":"))
+    pattern = models.load(MODEL).run_with_cache(torch.tensor([told["ids"]]))[1]["pattern", layer][0, head]
+    return {"found": found, "note": note, "before": round(float(pattern[found, found - 1]), 4), "share": looks[found]}
+
+
+def guess() -> float:
+    """The loss, in nats, of taking every token of the vocabulary for equally likely."""
+    return math.log(models.load(MODEL).cfg.d_vocab)
 
 
 def copies() -> list[dict[str, Any]]:

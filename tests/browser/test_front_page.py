@@ -5,6 +5,7 @@ import re
 
 import driving
 import pytest
+import torch
 from site_fixture import DESK, PHONE
 
 pytest_plugins = ["site_fixture"]
@@ -55,7 +56,8 @@ def test_one_button_takes_the_prediction_away_before_anything_is_fetched(front):
     page.click(".wf-ablate")
     assert page.get_attribute(".wf-ablate", "aria-pressed") == "true"
     assert share(page, "r") < before / 4
-    assert f"{share(page, 'r'):.1f} % are left" in say(page)
+    assert f"Ablating head 1:6 lowers that to {share(page, 'r'):.1f} %" in say(page)
+    assert page.inner_text(".wf-chances") == f"“r”: {before:.1f} % → {share(page, 'r'):.1f} %"
     page.click(".wf-ablate")
     assert page.locator("#wf-live .wf-bars").count() == 1
     assert fetched(page) == []
@@ -82,6 +84,51 @@ def test_a_prompt_without_a_copy_says_so(front, prompt):
     page, _ = front
     page.fill("#wf-prompt", prompt)
     wait_for(page, "stands nowhere earlier")
+
+
+@pytest.mark.parametrize(("prompt", "cut", "ends"), [
+    ("zebra = 1\nprint(zeb", "“ze|b”, and above it was cut “ze|bra”", "zebra = 1\nprint(ze"),
+    ("for flumox in x:\n    total += flu", "“·fl|u”, and above it was cut “·fl|um”", "for flumox in x:\n    total += fl"),
+])  # fmt: skip
+def test_a_text_that_ends_inside_a_token_is_told_so_and_can_end_where_one_ends(front, prompt, cut, ends):
+    page, heard = front
+    page.fill("#wf-prompt", prompt)
+    wait_for(page, cut)
+    page.get_by_role("button", name="End it at").click()
+    wait_for(page, "it copies")
+    assert page.input_value("#wf-prompt") == ends
+    assert page.get_by_role("button", name="End it at").count() == 0
+    assert heard.errors == []
+
+
+def test_what_a_head_does_not_copy_is_said_and_shares_come_largest_first(front):
+    page, _ = front
+    page.fill("#wf-prompt", "foo_bar = 1\nfoo_config = 2\nx = foo_")
+    wait_for(page, "“config”")
+    shares = [float(n) for n in re.findall(r"([\d.]+) % are on", say(page))]
+    assert len(shares) == 2
+    assert shares == sorted(shares, reverse=True)
+    page.select_option("#wf-head", "0:7")
+    wait_for(page, "looks at the token just before, “foo”")
+
+
+def test_what_is_typed_goes_on_as_the_model_writes(front, two_layer):
+    page, _ = front
+    page.fill("#wf-prompt", TYPED)
+    page.wait_for_function(
+        "document.querySelector('.wf-goes') && document.querySelector('#wf-live').dataset.shown.startsWith('48 ')"
+    )
+    ids = two_layer.to_tokens(TYPED)
+    for _ in range(4):
+        ids = torch.cat([ids, two_layer(ids)[:, -1:].argmax(-1)], 1)
+    wrote = two_layer.to_string(ids[0, -4:].tolist()).replace(" ", "·").replace("\n", "⏎")
+    assert page.locator(".wf-goes code").first.text_content() == wrote
+
+
+def test_what_the_button_changes_is_in_view(front):
+    page, _ = front
+    button, bars = (page.locator(what).first.bounding_box() for what in (".wf-ablate", "#wf-live .wf-bars"))
+    assert button["y"] + button["height"] < bars["y"] < bars["y"] + bars["height"] <= DESK["height"]
 
 
 def test_a_head_that_looks_elsewhere_is_said_to(front, told):
@@ -121,6 +168,7 @@ def test_a_link_holds_what_is_shown(front, site_url, open_page):
     assert other.input_value("#wf-prompt") == TYPED
     assert other.locator(".wf-token").nth(5).get_attribute("aria-pressed") == "true"
     assert other.get_attribute(".wf-ablate", "aria-pressed") == "true"
+    assert 0 <= other.locator("#wf-live").bounding_box()["y"] < 200
     assert heard.errors == []
 
 
@@ -176,7 +224,7 @@ def test_from_the_disk_what_is_stored_is_shown_and_a_sentence_says_how_to_get_mo
     page, heard = open_page((site / "index.html").as_uri(), "file:")
     page.wait_for_selector("#wf-live[data-shown]")
     page.click(".wf-ablate")
-    assert "% are left" in say(page)
+    assert "lowers that to" in say(page)
     page.fill("#wf-prompt", TYPED)
     page.wait_for_function("document.querySelector('.wf-message').textContent.includes('http.server')")
     assert heard.outside == []
@@ -224,14 +272,34 @@ def test_choices_show_what_comes_after_them(front):
         assert len(seen) == buttons.count() > 3
 
 
+def test_the_run_plays_and_stops(site_url, open_page):
+    page, heard = open_page(f"{site_url}/training.html", site_url)
+    page.clock.install()
+    page.reload()
+    page.get_by_role("button", name="Play").click()
+    page.clock.run_for(1100)
+    assert page.get_attribute("#wf-training", "data-at") == "2"
+    page.get_by_role("button", name="Pause").click()
+    page.clock.run_for(2000)
+    assert page.get_attribute("#wf-training", "data-at") == "2"
+    page.get_by_role("button", name="Play").click()
+    page.clock.run_for(60_000)
+    assert page.get_by_role("button", name="Play").is_visible()
+    assert int(page.get_attribute("#wf-training", "data-at")) > 20
+    assert heard.errors == []
+
+
 def test_the_slider_goes_over_the_run(site_url, open_page):
     page, heard = open_page(f"{site_url}/training.html", site_url)
     slider = page.get_by_role("slider", name="tokens learnt from")
-    end = say(page)
-    slider.focus()
-    page.keyboard.press("Home")
+    start = say(page)
     assert page.get_attribute("#wf-when", "aria-valuetext") == "0 tokens"
-    assert say(page) != end
+    slider.focus()
+    page.keyboard.press("End")
+    end = say(page)
+    assert end != start
+    page.keyboard.press("Home")
+    assert say(page) == start
     page.keyboard.press("ArrowRight")
     assert page.get_attribute("#wf-training", "data-at") == "1"
     page.keyboard.press("End")

@@ -10,6 +10,7 @@ What the page opens with was computed while it was built; only another prompt, o
     ["nothing twice", "import numpy as np\n\nx = np."],
   ];
   const HERE = { model: story.model, prompt: story.prompt, head: story.head, query: story.query, off: false };
+  const SHOWN = 0.005;  // of a head's attention: what gets less is not listed
   const HALF = 0.5;  // of a head's attention: with less, it looks elsewhere rather
   let state = { ...HERE }, shown = null, asked = 0, timer = 0, engine = null;
   const heads = Object.keys(story.looks);
@@ -28,6 +29,20 @@ What the page opens with was computed while it was built; only another prompt, o
     return model.look({ prompt, head, query, off });
   }
 
+  /** Write what the model goes on with, after what is shown: it takes a run for each token, and so it comes later. */
+  async function goOn(mine) {
+    const found = shown, wanted = { ...state }, still = () => mine === asked;
+    if (found.before.goes || found.query !== found.tokens.length - 1 || !engine) return;
+    try {
+      const model = await engine, before = await model.goesOn({ ...wanted, off: false }, still);
+      const after = wanted.off ? await model.goesOn(wanted, still) : null;
+      if (!still()) return;
+      found.before.goes = before;
+      if (after) found.after.goes = after;
+      paint();
+    } catch { /* a newer question was asked, or the text is as long as the model can read */ }
+  }
+
   function progress(share) {
     bar.hidden = false;
     bar.firstChild.value = share;
@@ -36,45 +51,70 @@ What the page opens with was computed while it was built; only another prompt, o
 
   // What stands in the page
 
-  const field = make("textarea", { id: "wf-prompt", rows: 6, spellcheck: "false", autocapitalize: "off", autocomplete: "off", oninput: typed });
+  const field = make("textarea", { id: "wf-prompt", rows: 5, spellcheck: "false", autocapitalize: "off", autocomplete: "off", oninput: typed });
   const examples = make("div", { class: "wf-row", role: "group", "aria-label": "prompts to begin with" }, ...EXAMPLES.map(([name, text]) =>
     make("button", { type: "button", onclick: () => change({ prompt: text, query: null }) }, name)));
   const message = make("p", { class: "wf-message", role: "status" });
+  const cut = make("div", { class: "wf-row" });  // what to do about a text that ends inside a token
   const bar = make("div", { class: "wf-progress", hidden: true }, make("progress", { max: 1, value: 0, "aria-label": "fetching the model" }));
   const picture = make("div", { class: "wf-picture" }), text = make("p", { class: "wf-say", "aria-live": "polite" });
   const choice = make("select", { id: "wf-head", onchange: () => change({ head: choice.value }) }, ...heads.map((head) =>
     make("option", { value: head }, story.kinds[head] ? `${head}, ${story.kinds[head]}` : head)));
   const ablate = make("button", { type: "button", class: "wf-ablate", "aria-pressed": "false", onclick: () => change({ off: !state.off }) });
+  const chances = make("output", { class: "wf-chances" });
   const copy = make("button", { type: "button", onclick: copyLink }, "Copy a link to this");
   const before = make("div"), after = make("div"), numbers = make("details", { class: "wf-numbers" }, make("summary", {}, "The numbers"));
-  const say = (words) => { message.textContent = words; };
+  const say = (words, good = false) => { message.textContent = words; message.classList.toggle("wf-good", good); };
   const live = make("div", { role: "region", "aria-label": "explorer of an induction head" },
     make("div", { class: "wf-two" },
       make("div", {}, make("label", { for: "wf-prompt" }, "Your Python code"), field, examples),
-      make("div", {}, make("p", { class: "wf-label" }, "What the model reads: choose the token from which it looks back"), picture)),
+      make("div", {}, make("p", { class: "wf-label" }, "Tokens (click one)"), picture)),
     message, bar,
-    make("div", { class: "wf-row wf-controls" }, make("label", { for: "wf-head" }, "head"), choice, ablate, copy),
-    text, make("div", { class: "wf-two" }, before, after), numbers);
+    make("div", { class: "wf-row wf-controls" }, make("label", { for: "wf-head" }, "Head"), choice, ablate, chances),
+    make("div", { class: "wf-two" }, before, after), text, cut, numbers, make("div", { class: "wf-row" }, copy));
 
   function copies(tokens, query) {
     return tokens.map((_, key) => key).filter((key) => key > 1 && key <= query && tokens[key - 1] === tokens[query]);
   }
 
+  /** Where the word at the end stands earlier as text, but cut into other tokens: {typed, above, ends}, or null.
+   *
+   * `ends` is the text up to the last token of that word that stands earlier, too: there the head has something to find. */
+  function cutOtherwise({ tokens, query }) {
+    const { prompt } = state, pieces = tokens.slice(1), word = /[\p{L}\p{N}_]+$/u.exec(prompt)?.[0];
+    if (!word || query !== tokens.length - 1 || pieces.join("") !== prompt) return null;
+    const from = prompt.length - word.length, first = prompt.search(new RegExp(`(?<![\\p{L}\\p{N}_])${word}`, "u"));
+    if (first < 0 || first >= from) return null;
+    const starts = [0];
+    for (const piece of pieces) starts.push(starts.at(-1) + piece.length);
+    const covering = (a, b) => pieces.map((_, i) => i).filter((i) => starts[i] < b && starts[i + 1] > a);
+    const here = covering(from, prompt.length), shown = (list) => list.map((i) => visible(pieces[i])).join("|");
+    const last = here.slice(0, -1).reverse().find((i) => pieces.slice(0, i).includes(pieces[i]));
+    return { typed: shown(here), above: shown(covering(first, first + word.length)), ends: last === undefined ? null : prompt.slice(0, starts[last + 1]) };
+  }
+
   /** What is to be seen, in a sentence or two. */
   function told({ tokens, looks, query, next, before, after }) {
     const weights = looks[state.head], key = weights.indexOf(Math.max(...weights)), found = query ? copies(tokens, query) : [];
-    const share = found.reduce((sum, k) => sum + weights[k], 0), from = quoted(tokens[query]);
+    const other = found.length ? null : cutOtherwise(shown), share = found.reduce((sum, k) => sum + weights[k], 0), from = quoted(tokens[query]);
     const most = `it looks most at ${quoted(tokens[key])} (${percent(weights[key])})`;
-    const looked = !found.length ? `${from} stands nowhere earlier in this prompt, so an induction head has nothing to find, and of head ${state.head} we see only that ${most}.`
+    const shares = {};
+    for (const k of found) shares[tokens[k]] = (shares[tokens[k]] ?? 0) + weights[k];
+    const list = Object.entries(shares).filter(([, s], _, all) => all.length === 1 || s >= SHOWN).sort(([, a], [, b]) => b - a).slice(0, 3);
+    const before1 = key === query - 1 && (story.kinds[state.head] ?? "").startsWith("previous-token");
+    const looked = before1 ? `From ${from}, head ${state.head} looks at the token just before, ${quoted(tokens[key])} (${percent(weights[key])}), as a previous-token head does.`
+      : other ? `Your text ends in ${other.typed.includes("|") ? `the tokens “${other.typed}”` : `the token “${other.typed}”`}, and above it was cut “${other.above}”: the model sees other tokens, so an induction head finds nothing to copy.`
+      : !found.length ? `${from} stands nowhere earlier in this prompt, so an induction head has nothing to find, and of head ${state.head} we see only that ${most}.`
       : share < HALF && !found.includes(key) ? `${from} stands earlier, too, but head ${state.head} does not look at what followed it (${percent(share)}): ${most}.`
-        : `From ${from}, head ${state.head} looks back at what followed an earlier ${from}: ${percent(share)} of its attention is on `
-          + `${[...new Set(found.map((k) => quoted(tokens[k])))].slice(0, 3).join(" and ")}.`;
+        : `From ${from}, head ${state.head} looks back at what followed an earlier ${from}. `
+          + `Of its attention, ${list.map(([token, s]) => `${percent(s)} ${list.length > 1 ? "are" : "is"} on ${quoted(token)}`).join(", ")}.`;
     const first = `The model says ${quoted(next)} next, with a probability of ${percent(before.chance)}`;
-    if (!state.off) return `${looked} ${first}.`;
-    const change = after.chance < before.chance / 2 ? `without head ${state.head}, ${percent(after.chance)} are left`
-      : `without head ${state.head} it is ${percent(after.chance)}, so this head matters little here`;
-    const other = after.top[0][0] === next ? "" : ` Its first guess is now ${quoted(after.top[0][0])}.`;
-    return `${looked} ${first}; ${change}.${other}`;
+    const copied = before1 || other || !found.length || share < HALF ? "" : Object.hasOwn(shares, next) ? ": it copies" : `, which does not follow an earlier ${from}: it does not copy here`;
+    if (!state.off) return `${looked} ${first}${copied}.`;
+    const was = percent(before.chance), is = percent(after.chance);
+    const change = is === was ? "leaves that as it is" : `${after.chance < before.chance ? "lowers" : "raises"} that to ${is}`;
+    const guess = after.top[0][0] === next ? "" : ` The first guess is now ${quoted(after.top[0][0])}.`;
+    return `${looked} ${first}${copied}. Ablating head ${state.head} ${change}.${guess}`;
   }
 
   let drawn = null;
@@ -84,7 +124,7 @@ What the page opens with was computed while it was built; only another prompt, o
       const made = code(tokens, "tokens of the prompt", (i) => change({ query: i }));
       const arc = svg("svg", { class: "wf-arc", "aria-hidden": "true" });
       drawn = { tokens, ...made, arc };
-      made.box.append(arc);
+      made.box.prepend(arc);  // behind the tokens
       picture.replaceChildren(made.box);
     }
     drawn.buttons.forEach((button, i) => {
@@ -99,8 +139,13 @@ What the page opens with was computed while it was built; only another prompt, o
     ablate.setAttribute("aria-pressed", String(state.off));
     before.replaceChildren(make("p", { class: "wf-label" }, "Next token, as trained"), bars(was.top, next, "next token, as trained"), goes(was));
     const label = `Next token, head ${state.head} ablated`;
-    after.replaceChildren(...(state.off ? [make("p", { class: "wf-label" }, label), bars(is.top, next, label), goes(is)] : []));
+    after.replaceChildren(...(state.off ? [make("p", { class: "wf-label" }, label), bars(is.top, next, label), goes(is)]
+      : [make("p", { class: "wf-label wf-quiet" }, "Without the head"), make("p", { class: "wf-ghost" }, `Press “Ablate head ${state.head}” to compare.`)]));
+    chances.textContent = `${quoted(next)}: ${percent(was.chance)}${state.off ? ` → ${percent(is.chance)}` : ""}`;
     text.textContent = told(shown);
+    const other = copies(tokens, query).length ? null : cutOtherwise(shown), mended = other?.ends;
+    cut.replaceChildren(...(mended ? [make("button", { type: "button", onclick: () => change({ prompt: mended, query: null }) },
+      `End it at “${/[\p{L}\p{N}_]+$/u.exec(mended)?.[0] ?? mended.at(-1)}”, where a token ends`)] : []));
     showNumbers();
     place.dataset.shown = `${state.prompt.length} ${query} ${state.head} ${state.off}`;
   }
@@ -149,6 +194,7 @@ What the page opens with was computed while it was built; only another prompt, o
       say(note);
       live.classList.remove("wf-stale");
       paint();
+      goOn(mine);
       if (link) history.replaceState(null, "", isHome() ? location.pathname + location.search : `#${hash()}`);
     } catch (error) {
       if (mine !== asked || error.stale) return;
@@ -169,6 +215,7 @@ What the page opens with was computed while it was built; only another prompt, o
   function follow() {
     const given = new URLSearchParams(location.hash.slice(1)), query = given.get("query");
     if (!given.has("prompt")) return;
+    place.scrollIntoView();
     const own = (given.get("model") ?? story.model) === story.model;
     const note = own ? "" : `This page has the model ${quoted(story.model)} only, so that of the link is not shown.`;
     change({
@@ -180,7 +227,7 @@ What the page opens with was computed while it was built; only another prompt, o
     const link = `${location.href.split("#")[0]}#${hash()}`;
     try {
       await navigator.clipboard.writeText(link);
-      say("The link is copied: whoever opens it sees this prompt, head and token.");
+      say("The link is copied: whoever opens it sees this prompt, head and token.", true);
     } catch {
       history.replaceState(null, "", `#${hash()}`);
       say("This browser does not let the page copy: the link stands in the address bar.");

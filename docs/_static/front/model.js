@@ -2,6 +2,7 @@
 (() => {
   const FROM_DISK = "From the disk, a browser lets no page read the model's weights, so this page shows what was stored in it: "
     + "serve the folder (python -m http.server), to type your own code.";
+  const GOES_ON = 4;  // tokens, as in what the page opens with
   const base = () => new URL(document.querySelector("meta[name='walkthrough-engine']").content, document.baseURI).href;
 
   /** A model that `look`s at a prompt; `progress(share)` is told how much of its weights is here. */
@@ -28,6 +29,21 @@
       }
       return found;
     }
-    return { look };
+
+    /** What the model writes after the prompt that it looked at last, while `still()`, if it always takes the likeliest token; without a head, if `off`. */
+    async function goesOn({ head, off }, still) {
+      const { run } = last;
+      const changes = off ? { ablate: [head.split(":").map(Number)] } : {}, written = [];
+      const ids = [...run.ids];
+      while (written.length < GOES_ON) {
+        if (!still()) throw new Error("a newer question was asked");  // which this one must not displace
+        const { top } = await model.run(ids, changes, { patterns: false });
+        const [{ id, token }] = top.at(-1);
+        ids.push(id);
+        written.push(token);
+      }
+      return written.join("");
+    }
+    return { look, goesOn };
   };
 })();

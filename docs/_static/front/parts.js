@@ -68,10 +68,10 @@
     const items = data(place.dataset.choices), label = place.dataset.label, body = make("div", { "aria-live": "polite" });
     const show = (i) => {
       buttons.forEach((button, j) => button.setAttribute("aria-pressed", String(i === j)));
-      const { source, head, weight, top } = items[i];
-      const looked = source ? `Head ${head} looks back at ${quoted(source)} with ${percent(weight)} of its attention.` : null;
+      const { source, back, head, weight, top, goes } = items[i];
+      const looked = source ? `${back > 1 ? `${back} tokens back` : "One token back"} stands ${quoted(source)}: this model's head ${head} puts ${percent(weight)} of its attention there. It goes on: ` : null;
       body.replaceChildren(make("p", { class: "wf-after" }, "After ", make("code", {}, named(items[i])), ":"), bars(top, null, label),
-        ...(looked ? [make("p", { class: "wf-quiet" }, looked)] : []));
+        ...(looked ? [make("p", { class: "wf-quiet" }, looked, make("code", {}, visible(goes)))] : []));
     };
     const named = ({ after, source }) => (source ? after : visible(after));  // a text, or one token
     const buttons = items.map((item, i) => make("button", { type: "button", onclick: () => show(i) }, named(item)));

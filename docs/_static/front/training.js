@@ -1,12 +1,13 @@
 /* A recorded training run under a slider: losses and scores with a marker, and where two heads look at the checkpoint. */
 (() => {
+  const STEP = 500;  // milliseconds between two moments while it plays
   const { visible, quoted, percent, make, svg, code, data } = window.walkthroughParts;
   const place = document.getElementById("wf-training"), { looks, at, curves, heads, tokens, patterns } = data("wf-run");
   const flat = Uint8Array.from(atob(patterns), (c) => c.charCodeAt(0)), n = tokens.length, each = (n * (n + 1)) / 2;
   const kinds = Object.keys(heads), DASHES = [null, "7 4"], WIDTH = 420, HEIGHT = 210, LEFT = 36, TOP = 12, BOTTOM = 24, RIGHT = 10;
   const weight = (now, kind, q, k) => (k > q ? 0 : flat[(now * kinds.length + kinds.indexOf(kind)) * each + (q * (q + 1)) / 2 + k] / 100);
   const grouped = (number) => number.toLocaleString("en-US"), end = looks.at(-1);
-  let now = at.length - 1, query = n - 1;
+  let now = 0, timer = 0, query = n - 1;
   const second = tokens.lastIndexOf("q");  // of quokka: what followed the first one, is to be found
   if (second > 0) query = second;
 
@@ -28,7 +29,8 @@
       svg("svg", { viewBox: "0 0 28 8", width: 28, height: 8, "aria-hidden": "true" }, svg("path", { d: "M0 4 H28", class: `wf-curve wf-c${i}`, "stroke-dasharray": DASHES[i] })), name, make("b"))));
     const box = make("figure", { class: "wf-chart", onclick: ({ clientX }) => {
       const { left, width } = drawing.getBoundingClientRect(), wanted = ((clientX - left) / width) * WIDTH;
-      move(at.reduce((best, _, i) => (Math.abs(x(at[i]) - wanted) < Math.abs(x(at[best]) - wanted) ? i : best), 0));
+      stop();
+      move(nearest(((wanted - LEFT) / (WIDTH - LEFT - RIGHT)) * end));
     } }, make("figcaption", { class: "wf-label" }, title), drawing, key);
     const paint = () => {
       const look = looks.indexOf(at[now]);
@@ -41,18 +43,39 @@
   }
 
   const charts = [chart("loss on held-out code, nats", curves.loss, 2.5, 6.5, [3, 4, 5, 6]), chart("scores of two heads, from 0 to 1", curves.scores, 0, 1, [0, 0.5, 1])];
-  const slider = make("input", { type: "range", id: "wf-when", min: 0, max: at.length - 1, step: 1, oninput: () => move(Number(slider.value)) });
+  const nearest = (wanted) => at.reduce((best, _, i) => (Math.abs(at[i] - wanted) < Math.abs(at[best] - wanted) ? i : best), 0);
+  const slider = make("input", { type: "range", id: "wf-when", min: 0, max: end, step: "any", oninput: () => { stop(); move(nearest(Number(slider.value))); },
+    onkeydown: (event) => {  // an arrow goes to the next moment that was kept
+      const steps = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 };
+      if (!(event.key in steps)) return;
+      event.preventDefault();
+      stop();
+      move(Math.max(0, Math.min(at.length - 1, now + steps[event.key])));
+    } });
+  const play = make("button", { type: "button", onclick: () => (timer ? stop() : start()) }, "Play");
   const output = make("output", { for: "wf-when" }), say = make("p", { class: "wf-say", "aria-live": "polite" });
-  const words = { previous: "previous-token head", induction: "induction head" };
+  const words = { previous: "a previous-token head", induction: "an induction head" };
   const rows = kinds.map((kind) => ({ kind, ...code(tokens, `tokens; shaded where head ${heads[kind]} looks`, (i) => { query = i; paint(); }) }));
   place.replaceChildren(make("div", { role: "region", "aria-label": "training run" },
-    make("div", { class: "wf-time-row" }, make("label", { for: "wf-when" }, "tokens learnt from"), slider, output),
+    make("div", { class: "wf-time-row" }, make("label", { for: "wf-when" }, "tokens learnt from"), play, slider, output),
     make("div", { class: "wf-two" }, ...charts.map(({ box }) => box)),
-    make("div", { class: "wf-two" }, ...rows.map(({ kind, box }) => make("div", {}, make("p", { class: "wf-label" }, `Where head ${heads[kind]}, to be the ${words[kind]}, looks`), box))), say));
+    make("div", { class: "wf-two" }, ...rows.map(({ kind, box }) => make("div", {}, make("p", { class: "wf-label" }, `Where head ${heads[kind]} looks, which becomes ${words[kind]}`), box))), say));
 
   function move(i) { now = i; paint(); }
+  function stop() {
+    clearInterval(timer);
+    timer = 0;
+    play.textContent = "Play";
+    say.setAttribute("aria-live", "polite");
+  }
+  function start() {
+    say.setAttribute("aria-live", "off");  // else each moment would be read aloud
+    if (now === at.length - 1) move(0);
+    play.textContent = "Pause";
+    timer = setInterval(() => { if (now < at.length - 1) move(now + 1); else stop(); }, STEP);
+  }
   function paint() {
-    slider.value = now;
+    slider.value = at[now];
     output.textContent = grouped(at[now]);
     slider.setAttribute("aria-valuetext", `${grouped(at[now])} tokens`);
     charts.forEach((each) => each.paint());
