@@ -110,7 +110,7 @@ def control() -> str:
         f"<p>In layer 0, ablation alone does not tell. Head {note}, on which the induction heads rely, leaves {pictures.percent(chance(note))}. But "
         f"{', '.join(f'{h} leaves {pictures.percent(chance(h))}' for h in hard)}, and only the other {len(rest)} stay {between(rest)}: whatever layer 0 "
         "no longer writes, all of layer 1 lacks. And we chose a prompt in which the effect is clear. So the course does not stop at one ablation: it reads the weights, "
-        'and tests many prompts, random heads and random models (<a href="notebooks/08_induction_heads.html">08</a>, '
+        'and measures on many prompts, beside what chance gives (<a href="notebooks/08_induction_heads.html">08</a>, '
         '<a href="notebooks/09_inside_induction_heads.html">09</a>).</p>'
     )
 

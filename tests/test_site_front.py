@@ -15,8 +15,6 @@ from walkthrough.two_layers import forming
 pytest_plugins = ["site_fixture"]
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "docs"))
-import cards
-
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
@@ -125,12 +123,16 @@ def test_every_head_that_matters_is_named_not_only_the_chosen_ones(front, told):
     ("two hours and a quarter", 135), ("two and a half hours", 150), ("two hours and a half", 150),
 ])  # fmt: skip
 def test_times_in_words_are_read(words, minutes):
+    import cards
+
     assert cards.in_minutes(words) == minutes
     assert cards.clock(minutes) == f"{minutes // 60} h {minutes % 60} min".removesuffix(" 0 min")
 
 
 @pytest.mark.parametrize("words", ["a while", "ten days", "hours"])
 def test_a_time_that_cannot_be_read_is_refused(words):
+    import cards
+
     with pytest.raises(ValueError, match="how long is"):
         cards.in_minutes(words)
 

@@ -95,7 +95,7 @@ def test_a_text_that_ends_inside_a_token_is_told_so_and_can_end_where_one_ends(f
     page.fill("#wf-prompt", prompt)
     wait_for(page, cut)
     page.get_by_role("button", name="End it at").click()
-    wait_for(page, "it copies")
+    wait_for(page, ", which the head looks at")
     assert page.input_value("#wf-prompt") == ends
     assert page.get_by_role("button", name="End it at").count() == 0
     assert heard.errors == []
@@ -104,7 +104,7 @@ def test_a_text_that_ends_inside_a_token_is_told_so_and_can_end_where_one_ends(f
 def test_what_a_head_does_not_copy_is_said_and_shares_come_largest_first(front):
     page, _ = front
     page.fill("#wf-prompt", "foo_bar = 1\nfoo_config = 2\nx = foo_")
-    wait_for(page, "“config”")
+    wait_for(page, "are on “config”")
     shares = [float(n) for n in re.findall(r"([\d.]+) % are on", say(page))]
     assert len(shares) == 2
     assert shares == sorted(shares, reverse=True)

@@ -109,7 +109,7 @@ What the page opens with was computed while it was built; only another prompt, o
         : `From ${from}, head ${state.head} looks back at what followed an earlier ${from}. `
           + `Of its attention, ${list.map(([token, s]) => `${percent(s)} ${list.length > 1 ? "are" : "is"} on ${quoted(token)}`).join(", ")}.`;
     const first = `The model says ${quoted(next)} next, with a probability of ${percent(before.chance)}`;
-    const copied = before1 || other || !found.length || share < HALF ? "" : Object.hasOwn(shares, next) ? ": it copies" : `, which does not follow an earlier ${from}: it does not copy here`;
+    const copied = before1 || other || !found.length || share < HALF ? "" : Object.hasOwn(shares, next) ? ", which the head looks at" : `, which is not what the head looks at: here, the model does not copy`;
     if (!state.off) return `${looked} ${first}${copied}.`;
     const was = percent(before.chance), is = percent(after.chance);
     const change = is === was ? "leaves that as it is" : `${after.chance < before.chance ? "lowers" : "raises"} that to ${is}`;
