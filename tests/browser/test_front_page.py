@@ -109,7 +109,7 @@ def test_what_a_head_does_not_copy_is_said_and_shares_come_largest_first(front):
     assert len(shares) == 2
     assert shares == sorted(shares, reverse=True)
     page.select_option("#wf-head", "0:7")
-    wait_for(page, "looks at the token just before, “foo”")
+    wait_for(page, "looks at the token just before, “oo”")
 
 
 def test_what_is_typed_goes_on_as_the_model_writes(front, two_layer):
