@@ -15,7 +15,7 @@ from sphinx.cmd.build import main as sphinx
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["docs/index.md", "docs/start.md", "docs/launch.md", "docs/training.md", "docs/models.md", "docs/functions.md"]
-NOTEBOOKS = ["notebooks/*.ipynb", "notebooks/glossary.md", "notebooks/instructors_guide.md"]
+NOTEBOOKS = ["notebooks/*.ipynb", "notebooks/glossary.md", "notebooks/project.md", "notebooks/instructors_guide.md"]
 BESIDE = ["README.md", "docs/*.png"]
 WEIGHTS = (  # what the engine in the page can run: the course's models, and the checkpoints of a run
     *(f"{name}.{kind}" for name in ("two-layer", "one-layer", "zero-layer") for kind in ("safetensors", "json")),

@@ -25,6 +25,7 @@ OUR_PAGES = [
     "start",
     "training",
     "notebooks/glossary",
+    "notebooks/project",
     "notebooks/instructors_guide",
     *(f"notebooks/{name}" for name in NAMES),
 ]
