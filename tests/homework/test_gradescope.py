@@ -61,9 +61,18 @@ def test_the_zip_has_what_gradescope_asks_for_and_is_the_teachers(zipped, small_
     assert any("teacher's own file" in found for found in leaks.search(small_course, [zipped]))
 
 
+def nobody_can_be_had() -> bool:
+    """Whether we are root, and not in a namespace of one user, as where `run.py` has unplugged the network."""
+    if sys.platform != "linux" or os.getuid() != 0:
+        return False
+    import pwd  # not on Windows
+
+    known = [line.split() for line in Path("/proc/self/uid_map").read_text("utf-8").splitlines()]
+    return any(int(first) <= pwd.getpwnam("nobody").pw_uid < int(first) + int(count) for first, _, count in known)
+
+
 @pytest.mark.skipif(
-    sys.platform != "linux" or os.getuid() != 0,
-    reason="as in Gradescope's container, only root can start another user's process",
+    not nobody_can_be_had(), reason="as in Gradescope's container, root must be able to start a process of `nobody`'s"
 )
 def test_a_submission_runs_as_nobody_who_can_read_no_grader_and_write_no_result(
     zipped, hand_in, right, box, tmp_path_factory
