@@ -111,11 +111,9 @@ def use(page, model):
     assert page.locator(".wt-card >> nth=0 >> .wt-entry:visible").count() == 5
 
 
-@pytest.mark.parametrize("jupyter", ["lab", "notebook7"])
-def test_live(jupyter, request, page, model):
-    server = request.getfixturevalue(jupyter)
-    outside = driving.outside_requests(page, server)
-    driving.open_notebook(page, server, server.write("circuits", SOURCE))
+def test_live(lab, page, model):
+    outside = driving.outside_requests(page, lab)
+    driving.open_notebook(page, lab, lab.write("circuits", SOURCE))
     driving.run_all_cells(page)
     page.wait_for_selector(".wt-card")
     use(page, model)

@@ -115,11 +115,9 @@ def use(page, model, explorer):
     assert listed(page) == list(explorer.edges)
 
 
-@pytest.mark.parametrize("jupyter", ["lab", "notebook7"])
-def test_live(jupyter, request, page, model, explorer):
-    server = request.getfixturevalue(jupyter)
-    outside = driving.outside_requests(page, server)
-    driving.open_notebook(page, server, server.write("composition", SOURCE))
+def test_live(lab, page, model, explorer):
+    outside = driving.outside_requests(page, lab)
+    driving.open_notebook(page, lab, lab.write("composition", SOURCE))
     driving.run_all_cells(page)
     page.wait_for_selector(".wt-body[data-circuit]")
     use(page, model, explorer)

@@ -134,11 +134,9 @@ def use(page, model, terms, logits):
     wait(page, position=19, target=0)  # nothing comes after the last token
 
 
-@pytest.mark.parametrize("jupyter", ["lab", "notebook7"])
-def test_live(jupyter, request, page, model, terms, logits):
-    server = request.getfixturevalue(jupyter)
-    outside = driving.outside_requests(page, server)
-    driving.open_notebook(page, server, server.write("logits", SOURCE))
+def test_live(lab, page, model, terms, logits):
+    outside = driving.outside_requests(page, lab)
+    driving.open_notebook(page, lab, lab.write("logits", SOURCE))
     driving.run_all_cells(page)
     page.wait_for_selector(".wt-bar")
     use(page, model, terms, logits)
