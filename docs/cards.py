@@ -11,15 +11,18 @@ NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 ROW = re.compile(r"^\| \[(\w+)\]\(notebooks/\w+\.ipynb\) \| (.+) \| .+ \|$", re.M)
 LENGTH = re.compile(r"It takes (?:about |nearly )?([^.,:;]+?)(?=[.,:;]|,? of )")
 HOURS = {"a quarter": 0.25, "a half": 0.5, "half": 0.5, "three quarters": 0.75, "an": 1, "one": 1, "two": 2, "three": 3}
+COMMAND = re.compile(r"^## Follow the course$.*?^```sh\n(.+?)\n```$", re.M | re.S)  # in README.md
 ANOTHER_MODEL = "start.html#go-on-to-a-model-that-people-use"
 GLOSSES = (  # a word, a line on it, its entry in the glossary
-    ("token", "A piece of text that the model reads and writes as one unit: a word or a part of one. Here “·” is a space, “⏎” a line break.", "token"),
+    ("token", "A piece of text that the model reads and writes as one unit: a word or a part of one. Here “·” is a space, “⏎” a line break, and “�” a part of a character.", "token"),
     ("&lt;BOS&gt;", "The token that stands before every text. A head that finds nothing looks there.", "attention-sink"),
     ("layer, head, 1:6", "A layer is a stage of the model, a head one of the eight parts of it that move information between tokens. 1:6 is head 6 of layer 1, counted from 0.", "attention-head"),
     ("attention", "The shares, 100 % together, in which a head takes what it moves from the tokens up to its own.", "attention-pattern"),
     ("induction head", "A head that looks at what followed an earlier copy of the current token. Its score is the attention that it puts there, averaged over random tokens said twice.", "induction-head"),
     ("previous-token head", "A head that looks at the token before its own. Its score is the attention that it puts there, averaged over texts.", "previous-token-head"),
     ("ablate", "Take a head out: what it would add to the model's sum is set to zero, and all else runs on.", "zero-ablation"),
+    ("logit, softmax", "A logit is the model's score for one possible next token. The softmax makes of all scores probabilities, 100 % together.", "logit"),
+    ("W_E, W_U", "The embedding, which turns a token into a vector, and the unembedding, which turns a vector into logits.", "unembedding"),
     ("skip-trigram", "Three tokens, of which the first may stand further back: “open … as f”.", "skip-trigram"),
     ("loss, nat", "How surprised the model is: minus the natural logarithm of the probability that it gave to the right token. The unit is the nat.", "nat"),
 )  # fmt: skip
@@ -84,3 +87,9 @@ def words() -> str:
         for term, says, anchor in GLOSSES
     )
     return f'<details class="wf wf-words"><summary>What the words mean: token, head, 1:6, ablate, nat …</summary><dl>{rows}</dl></details>'
+
+
+def command() -> str:
+    """The command that installs the course, as the README says it."""
+    text = (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
+    return f"<pre><code>{escape(COMMAND.search(text)[1])}</code></pre>"

@@ -1,48 +1,14 @@
 """The parts of the front page and of the training page that are made from numbers: `@FRONT:name@` in a page is one of them."""
 
+import base64
 import re
 from html import escape
 
 import cards
 import pictures
 import story
+from elements import bars, numbers, table, visible
 from sphinx.application import Sphinx
-
-SPARED = 0.75  # of a probability: with less left, an ablation is named
-MARKS = {" ": "·", "\n": "⏎", "\t": "⇥"}
-
-
-def visible(token: str) -> str:
-    """A token with its white space made visible: `visible(" x")` is `"·x"`."""
-    return "".join(MARKS.get(letter, letter) for letter in token)
-
-
-def bars(top: list[list], said: str | None = None) -> str:
-    """A list of next tokens, the most probable first, with bars that are as long as the probabilities."""
-    rows = "".join(
-        f"<li{' class=wf-said' if token == said else ''}><code>{escape(visible(token))}</code>"
-        f'<span class="wf-track"><i style="--share:{chance:.4f}"></i></span><span class="wf-share">{pictures.percent(chance)}</span></li>'
-        for token, chance in top
-    )
-    return f'<ol class="wf-bars">{rows}</ol>'
-
-
-def table(caption: str, columns: list[str], rows: list[list[str]]) -> str:
-    """A table whose first column names the rows, which scrolls where it is too wide."""
-    head = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
-    body = "".join(
-        f'<tr><th scope="row">{escape(first)}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in rest)}</tr>'
-        for first, *rest in rows
-    )
-    return (
-        f'<div class="wf-table" tabindex="0" role="region" aria-label="{escape(caption)}"><table><caption>{escape(caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-def numbers(*tables: str) -> str:
-    """Tables that unfold."""
-    return f"<details class=wf-numbers><summary>The numbers</summary>{''.join(tables)}</details>"
 
 
 def head_table() -> str:
@@ -90,27 +56,27 @@ def live() -> str:
 
 
 def control() -> str:
-    """What other ablations do to the same prediction, so that one is not taken for special because it does anything."""
+    """What each other ablation does to the same prediction, so that one is not taken for special because it does anything."""
     w = story.walrus()
-    chance = lambda head: w["without"][head]["chance"]
-    above = [h for h in w["looks"] if h.startswith("1:") and h not in w["kinds"]]
     twin = next(h for h in w["kinds"] if h.startswith("1:") and h != w["head"])
-    note = next(h for h in w["kinds"] if h.startswith("0:"))
-    below = sorted((h for h in w["looks"] if h.startswith("0:") and h != note), key=chance)
-    hard = [h for h in below if chance(h) < SPARED * chance("")]
-    rest = [h for h in below if h not in hard]
-    between = lambda heads: (
-        f"between {pictures.percent(chance(min(heads, key=chance)))} and {pictures.percent(chance(max(heads, key=chance)))}"
-    )
-    said = visible(w["next"][1])
+    said, whole = visible(w["next"][1]), pictures.percent(w["without"][""]["chance"])
+    lists = ""
+    for layer in "01":
+        rows = "".join(
+            f"<li{' class=wf-said' if h in w['kinds'] else ''}><span>{h}{', ' + w['kinds'][h].split()[0] if h in w['kinds'] else ''}</span>"
+            f'<span class="wf-track"><i style="--share:{w["without"][h]["chance"]:.4f}"></i></span>'
+            f'<span class="wf-share">{pictures.percent(w["without"][h]["chance"])}</span></li>'
+            for h in w["looks"]
+            if h.startswith(f"{layer}:")
+        )
+        label = f"Layer {layer}: “{said}” with one head ablated"
+        lists += f'<div><p class="wf-label">{label}</p><ol class="wf-bars wf-one-each" aria-label="{label}">{rows}</ol></div>'
     return (
-        f"<p>Is that head special? In the Walrus prompt and in layer 1, yes: ablate {w['head']}, and “{said}” falls from {pictures.percent(chance(''))} to "
-        f"{pictures.percent(chance(w['head']))}; ablate the other induction head, {twin}, and it falls to {pictures.percent(chance(twin))}; ablate any one of the other "
-        f"{len(above)}, and it stays {between(above)}.</p>"
-        f"<p>In layer 0, ablation alone does not tell. Head {note}, on which the induction heads rely, leaves {pictures.percent(chance(note))}. But "
-        f"{', '.join(f'{h} leaves {pictures.percent(chance(h))}' for h in hard)}, and only the other {len(rest)} stay {between(rest)}: whatever layer 0 "
-        "no longer writes, all of layer 1 lacks. And we chose a prompt in which the effect is clear. So the course does not stop at one ablation: it reads the weights, "
-        'and measures on many prompts, beside what chance gives (<a href="notebooks/08_induction_heads.html">08</a>, '
+        f"<p>Is that head special? In layer 1 of this prompt, it and {twin}, the other induction head, are: ablate either, and little is left of the {whole} "
+        f'that the whole model gives to “{said}”.</p><div class="wf wf-two">{lists}</div>'
+        "<p>In layer 0, ablation alone does not tell: every head of layer 1 reads layer 0's output, so that removing one head there can harm many. "
+        "And we chose a prompt in which the effect is clear. So the course does not stop at one ablation: it reads the weights, "
+        'and it measures on many prompts and compares with chance (<a href="notebooks/08_induction_heads.html">08</a>, '
         '<a href="notebooks/09_inside_induction_heads.html">09</a>).</p>'
     )
 
@@ -183,8 +149,24 @@ def training() -> str:
     )
 
 
+def ends() -> str:
+    """Where the score of the training page's induction head ends, and what that says."""
+    t, own = story.training(), story.walrus()
+    n, each = len(t["tokens"]), len(t["tokens"]) * (len(t["tokens"]) + 1) // 2
+    query = n - 1 - t["tokens"][::-1].index("q")  # as the page opens
+    last = base64.b64decode(t["patterns"])[-each:][query * (query + 1) // 2 :][: query + 1]
+    score = [*t["curves"]["scores"].values()][1][-1]
+    return (
+        f"<p>The score of head {t['heads']['induction']} levels off at {score:.2f}. The course calls a head an induction head from one half on, so this one "
+        f"does the same less surely: in the code below, {max(last)} % of its attention ends on the right token, on random tokens it is less. "
+        f"The model of the front page is larger and learnt from more; its head {own['head']} has a score of {own['kinds'][own['head']].split()[-1]}.</p>"
+    )
+
+
 PARTS = {
+    "ends": ends,
     "live": live,
+    "command": cards.command,
     "control": control,
     "relay": relay,
     "words": cards.words,

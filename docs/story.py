@@ -19,7 +19,7 @@ GOES_ON = 4  # tokens
 FIRST = ("import", "def", " self", " return", " not", ".")
 SKIPS = (  # a text, and the word in it that a head is to look at
     ("with open(path) as", " open"), ("import numpy as", " numpy"), ("import matplotlib.pyplot as", " matplotlib"),
-    ("x = np.", " np"), ("x = os.", " os"), ("x = pytest.", " pytest"),
+    ("x = np.", " np"), ("x = os.path.", " os"), ("x = pytest.", " pytest"),
 )  # fmt: skip
 AT_ONCE = 5  # tokens in a list
 TRAINED_ON = "feed(quokka, leaf)\nfeed(quokka"  # as in notebook 12
@@ -156,7 +156,7 @@ def training() -> dict[str, Any]:
             "loss": {"two layers": rounded(run["text_loss"]), "one layer": rounded(one["text_loss"])},
             "scores": {
                 f"0:{previous} previous token": rounded(run["previous_token"][:, 0, previous]),
-                f"1:{induction} prefix matching": rounded(run["prefix_matching"][:, 1, induction]),
+                f"1:{induction} induction (prefix matching)": rounded(run["prefix_matching"][:, 1, induction]),
             },
         },
         "heads": {kind: f"{layer}:{head}" for kind, (layer, head) in heads.items()},

@@ -95,7 +95,7 @@ def test_a_text_that_ends_inside_a_token_is_told_so_and_can_end_where_one_ends(f
     page.fill("#wf-prompt", prompt)
     wait_for(page, cut)
     page.get_by_role("button", name="End it at").click()
-    wait_for(page, ", which the head looks at")
+    wait_for(page, ", the token that the head looks at,")
     assert page.input_value("#wf-prompt") == ends
     assert page.get_by_role("button", name="End it at").count() == 0
     assert heard.errors == []
@@ -110,6 +110,20 @@ def test_what_a_head_does_not_copy_is_said_and_shares_come_largest_first(front):
     assert shares == sorted(shares, reverse=True)
     page.select_option("#wf-head", "0:7")
     wait_for(page, "looks at the token just before, “oo”")
+
+
+def test_the_example_of_a_function_ends_as_its_name_does(front):
+    page, _ = front
+    page.get_by_role("button", name="a function").click()
+    page.wait_for_function("document.querySelector('.wf-goes')?.textContent.includes('guin')")
+    wait_for(page, "The model says “g”, the token that the head looks at,")
+
+
+def test_when_the_other_head_suffices_it_is_named(front):
+    page, _ = front
+    page.fill("#wf-prompt", "def swim_dragon(fish):\n    return fish\n\nswim_drag")
+    page.click(".wf-ablate")
+    wait_for(page, "Try the other induction head, 1:7.")
 
 
 def test_what_is_typed_goes_on_as_the_model_writes(front, two_layer):
@@ -149,6 +163,7 @@ def test_a_prompt_that_cannot_be_read_gets_one_sentence(front, prompt, words):
     )
     assert page.get_attribute("#wf-prompt", "aria-invalid") == "true"
     assert not page.locator(".wf-say").is_visible()
+    assert not page.locator(".wf-ablate").is_visible()
     page.fill("#wf-prompt", TYPED)
     page.wait_for_selector(".wf-say:visible")
     assert page.inner_text(".wf-message") == ""
@@ -185,9 +200,12 @@ def test_a_link_to_a_heading_or_with_nonsense_shows_the_page_as_it_is(site_url, 
 
 def test_the_link_can_be_copied(front):
     page, _ = front
+    page.set_viewport_size(PHONE)
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy a link").click()
-    page.wait_for_function("document.querySelector('.wf-message').textContent.includes('copied')")
+    page.wait_for_function("document.querySelector('.wf-copied').textContent.includes('Copied')")
+    said = page.locator(".wf-copied").bounding_box()
+    assert 0 < said["y"] < said["y"] + said["height"] <= PHONE["height"]
     assert "prompt=class+Walrus" in page.evaluate("navigator.clipboard.readText()")
 
 

@@ -6,11 +6,12 @@ What the page opens with was computed while it was built; only another prompt, o
   const place = document.getElementById("wf-live"), story = data("wf-story");
   const EXAMPLES = [
     ["a class", story.prompt],
-    ["a function", "def feed_walrus(fish):\n    return fish\n\nfeed_wal"],
+    ["a function", "def feed_penguin(fish):\n    return fish\n\nfeed_pen"],
     ["nothing twice", "import numpy as np\n\nx = np."],
   ];
   const HERE = { model: story.model, prompt: story.prompt, head: story.head, query: story.query, off: false };
   const SHOWN = 0.005;  // of a head's attention: what gets less is not listed
+  const SPARED = 0.75;  // of a probability: with as much left, other parts of the model suffice
   const HALF = 0.5;  // of a head's attention: with less, it looks elsewhere rather
   let state = { ...HERE }, shown = null, asked = 0, timer = 0, engine = null;
   const heads = Object.keys(story.looks);
@@ -62,16 +63,16 @@ What the page opens with was computed while it was built; only another prompt, o
     make("option", { value: head }, story.kinds[head] ? `${head}, ${story.kinds[head]}` : head)));
   const ablate = make("button", { type: "button", class: "wf-ablate", "aria-pressed": "false", onclick: () => change({ off: !state.off }) });
   const chances = make("output", { class: "wf-chances" });
-  const copy = make("button", { type: "button", onclick: copyLink }, "Copy a link to this");
+  const copy = make("button", { type: "button", onclick: copyLink }, "Copy a link to this"), copied = make("span", { class: "wf-copied", role: "status" });
   const before = make("div"), after = make("div"), numbers = make("details", { class: "wf-numbers" }, make("summary", {}, "The numbers"));
-  const say = (words, good = false) => { message.textContent = words; message.classList.toggle("wf-good", good); };
+  const say = (words) => { message.textContent = words; copied.textContent = ""; };
   const live = make("div", { role: "region", "aria-label": "explorer of an induction head" },
     make("div", { class: "wf-two" },
       make("div", {}, make("label", { for: "wf-prompt" }, "Your Python code"), field, examples),
       make("div", {}, make("p", { class: "wf-label" }, "Tokens (click one)"), picture)),
     message, bar,
     make("div", { class: "wf-row wf-controls" }, make("label", { for: "wf-head" }, "Head"), choice, ablate, chances),
-    make("div", { class: "wf-two" }, before, after), text, cut, numbers, make("div", { class: "wf-row" }, copy));
+    make("div", { class: "wf-two wf-nexts" }, before, after), text, cut, numbers, make("div", { class: "wf-row wf-share-row" }, copy, copied));
 
   function copies(tokens, query) {
     return tokens.map((_, key) => key).filter((key) => key > 1 && key <= query && tokens[key - 1] === tokens[query]);
@@ -108,13 +109,18 @@ What the page opens with was computed while it was built; only another prompt, o
       : share < HALF && !found.includes(key) ? `${from} stands earlier, too, but head ${state.head} does not look at what followed it (${percent(share)}): ${most}.`
         : `From ${from}, head ${state.head} looks back at what followed an earlier ${from}. `
           + `Of its attention, ${list.map(([token, s]) => `${percent(s)} ${list.length > 1 ? "are" : "is"} on ${quoted(token)}`).join(", ")}.`;
-    const first = `The model says ${quoted(next)} next, with a probability of ${percent(before.chance)}`;
-    const copied = before1 || other || !found.length || share < HALF ? "" : Object.hasOwn(shares, next) ? ", which the head looks at" : `, which is not what the head looks at: here, the model does not copy`;
-    if (!state.off) return `${looked} ${first}${copied}.`;
+    const copies1 = !before1 && !other && found.length && share >= HALF, most1 = list[0]?.[0], with1 = `with a probability of ${percent(before.chance)}`;
+    const first = !copies1 ? `The model says ${quoted(next)}, ${with1}.`
+      : shares[next] >= HALF || most1 === next ? `The model says ${quoted(next)}, the token that the head looks at${shares[next] < HALF ? " most" : ""}, ${with1}.`
+        : Object.hasOwn(shares, next) ? `The head looks more at ${quoted(most1)}, but the model says ${quoted(next)}, ${with1}.`
+          : `The model says ${quoted(next)}, ${with1}. That is not what the head looks at: here, the model does not copy.`;
+    if (!state.off) return `${looked} ${first}`;
     const was = percent(before.chance), is = percent(after.chance);
     const change = is === was ? "leaves that as it is" : `${after.chance < before.chance ? "lowers" : "raises"} that to ${is}`;
     const guess = after.top[0][0] === next ? "" : ` The first guess is now ${quoted(after.top[0][0])}.`;
-    return `${looked} ${first}${copied}. Ablating head ${state.head} ${change}.${guess}`;
+    const twins = heads.filter((head) => head !== state.head && (story.kinds[head] ?? "").startsWith("induction"));
+    const spared = copies1 && twins.length && (story.kinds[state.head] ?? "").startsWith("induction") && Object.hasOwn(shares, next) && after.chance >= SPARED * before.chance;
+    return `${looked} ${first} Ablating head ${state.head} ${change}.${guess}${spared ? ` What is left suffices here. Try the other induction head, ${twins[0]}.` : ""}`;
   }
 
   let drawn = null;
@@ -227,10 +233,10 @@ What the page opens with was computed while it was built; only another prompt, o
     const link = `${location.href.split("#")[0]}#${hash()}`;
     try {
       await navigator.clipboard.writeText(link);
-      say("The link is copied: whoever opens it sees this prompt, head and token.", true);
+      copied.textContent = "Copied. Whoever opens the link sees this prompt, token, head and ablation.";
     } catch {
       history.replaceState(null, "", `#${hash()}`);
-      say("This browser does not let the page copy: the link stands in the address bar.");
+      copied.textContent = "This browser does not let the page copy: the link stands in the address bar.";
     }
   }
 

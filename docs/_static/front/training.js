@@ -1,7 +1,8 @@
 /* A recorded training run under a slider: losses and scores with a marker, and where two heads look at the checkpoint. */
 (() => {
   const STEP = 500;  // milliseconds between two moments while it plays
-  const { visible, quoted, percent, make, svg, code, data } = window.walkthroughParts;
+  const { visible, quoted, make, svg, code, data } = window.walkthroughParts;
+  const percent = (share) => `${Math.round(100 * share)} %`;  // the shares were stored so
   const place = document.getElementById("wf-training"), { looks, at, curves, heads, tokens, patterns } = data("wf-run");
   const flat = Uint8Array.from(atob(patterns), (c) => c.charCodeAt(0)), n = tokens.length, each = (n * (n + 1)) / 2;
   const kinds = Object.keys(heads), DASHES = [null, "7 4"], WIDTH = 420, HEIGHT = 210, LEFT = 36, TOP = 12, BOTTOM = 24, RIGHT = 10;
@@ -54,12 +55,12 @@
     } });
   const play = make("button", { type: "button", onclick: () => (timer ? stop() : start()) }, "Play");
   const output = make("output", { for: "wf-when" }), say = make("p", { class: "wf-say", "aria-live": "polite" });
-  const words = { previous: "a previous-token head", induction: "an induction head" };
+  const words = { previous: "becomes a previous-token head", induction: "learns induction" };
   const rows = kinds.map((kind) => ({ kind, ...code(tokens, `tokens; shaded where head ${heads[kind]} looks`, (i) => { query = i; paint(); }) }));
   place.replaceChildren(make("div", { role: "region", "aria-label": "training run" },
     make("div", { class: "wf-time-row" }, make("label", { for: "wf-when" }, "tokens learnt from"), play, slider, output),
     make("div", { class: "wf-two" }, ...charts.map(({ box }) => box)),
-    make("div", { class: "wf-two" }, ...rows.map(({ kind, box }) => make("div", {}, make("p", { class: "wf-label" }, `Where head ${heads[kind]} looks, which becomes ${words[kind]}`), box))), say));
+    make("div", { class: "wf-two" }, ...rows.map(({ kind, box }) => make("div", {}, make("p", { class: "wf-label" }, `Where head ${heads[kind]} looks, which ${words[kind]}`), box))), say));
 
   function move(i) { now = i; paint(); }
   function stop() {
