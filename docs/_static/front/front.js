@@ -188,7 +188,9 @@ What the page opens with was computed while it was built; only another prompt, o
 
   /** Show another state; `link` is whether the address follows, `note` what else is to be said. */
   async function change(changes, link = true, note = "") {
+    if (timer) changes = { prompt: field.value, query: null, ...changes };  // what was typed just now counts, too
     clearTimeout(timer);
+    timer = 0;
     const mine = ++asked, wanted = { ...state, ...changes };
     state = wanted;
     if ("prompt" in changes && field.value !== wanted.prompt) field.value = wanted.prompt;
@@ -212,7 +214,7 @@ What the page opens with was computed while it was built; only another prompt, o
   }
   function typed() {
     clearTimeout(timer);
-    timer = setTimeout(() => change({ prompt: field.value, query: null }), 120);
+    timer = setTimeout(() => { timer = 0; change({ prompt: field.value, query: null }); }, 120);
   }
   const isHome = () => Object.keys(HERE).every((key) => state[key] === HERE[key]);
   const hash = () => new URLSearchParams({ model: state.model, prompt: state.prompt, head: state.head, query: state.query, off: state.off ? 1 : 0 }).toString();
