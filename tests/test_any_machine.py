@@ -145,12 +145,8 @@ def opens_text(call: ast.Call) -> bool:
     modes = [node.value for node in [*call.args[:2], *(k.value for k in call.keywords if k.arg == "mode")]
              if isinstance(node, ast.Constant) and isinstance(node.value, str)]  # fmt: skip
     binary = any("b" in mode and len(mode) < 4 for mode in modes)
-    foreign = isinstance(call.func, ast.Attribute) and ast.unparse(call.func.value) in (
-        "os",
-        "tokenize",
-        "zipfile",
-        "Image",
-    )
+    others = ("os", "tokenize", "zipfile", "tarfile", "Image")
+    foreign = isinstance(call.func, ast.Attribute) and ast.unparse(call.func.value) in others
     return name in ("open", "fdopen") and not binary and not foreign
 
 

@@ -79,7 +79,7 @@ def members(data: bytes) -> Iterator[tuple[str, bytes]] | None:
             raise Unreadable(kind)
     for sign, opener in ((b"\x1f\x8b", gzip), (b"BZh", bz2), (b"\xfd7zXZ", lzma)):
         if data.startswith(sign):
-            with opener.open(io.BytesIO(data)) as packed:
+            with opener.open(io.BytesIO(data), "rb") as packed:
                 content = packed.read(LARGEST + 1)
             return iter([("unpacked", checked(content))])
     if data[:1] == b"\x78" and data[1:2] in (b"\x01", b"\x5e", b"\x9c", b"\xda"):  # as git keeps files
