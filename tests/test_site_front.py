@@ -108,7 +108,7 @@ def test_the_two_steps_to_the_copy_are_what_the_heads_do(front, told, two_layer)
 
 
 def test_every_head_that_matters_is_named_not_only_the_chosen_ones(front, told):
-    text = front.select_one("article").get_text()
+    text = front.select_one("article").get_text(" ")
     text = text[text.index("Is that head special?") : text.index("From no layer to two")]
     without = {head: each["chance"] for head, each in told["without"].items()}
     named = [head for head, chance in without.items() if head and chance < 0.75 * without[""]]
