@@ -205,3 +205,8 @@ def test_the_command_searches_and_fails_on_a_find(small_course, tmp_path, monkey
     assert end.value.code not in (0, None)
     sys.stdout.seek(0)
     assert "handout.md: holds" in sys.stdout.read()
+
+
+def test_a_folder_that_is_no_course_is_not_searched_for_nothing(tmp_path):
+    with pytest.raises(ValueError, match="is not a course folder: make one with"):
+        leaks.report(tmp_path)

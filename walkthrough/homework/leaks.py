@@ -44,7 +44,10 @@ def between(text: str, begin: str, end: str) -> list[str]:
 
 
 def secrets_of(course: Path) -> dict[str, set[tuple[str, ...]]]:
-    """What must not be found: solutions, hidden tests, model answers, graders; by where each stands."""
+    """What must not be found: solutions, hidden tests, model answers, graders; by where each stands.
+
+    Raises ValueError for a folder that holds nothing of the kind: to search for nothing would find nothing.
+    """
     kept: dict[str, set[tuple[str, ...]]] = {}
     for file in sorted((course / "source").glob("*/*.ipynb")):
         for cell in nbformat.read(file, 4).cells:
@@ -61,6 +64,10 @@ def secrets_of(course: Path) -> dict[str, set[tuple[str, ...]]]:
             line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith(("import ", "from "))
         )
         kept[f"graders/{file.name}"] = runs(code)
+    if not kept:
+        raise ValueError(
+            f"{course} is not a course folder: make one with `python -m walkthrough.homework new`, and give that"
+        )
     return kept
 
 
