@@ -140,7 +140,7 @@ def test_live(lab, page, model):
         page.keyboard.press("Enter")
         driving.message(page, words)
         assert page.locator(".wt-token").count() == 8
-    driving.look_in_both_themes(page, f"circuits_{jupyter}")
+    driving.look_in_both_themes(page, "circuits_lab")
     assert driving.troubles(page) == []
     assert outside == []
 

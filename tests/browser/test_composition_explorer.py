@@ -135,7 +135,7 @@ def test_live(lab, page, model, explorer):
     for prompt, words in (("", "the prompt is empty"), ("x " * 300, "context is 256")):
         driving.ask(page, prompt)
         driving.message(page, words)
-    driving.look_in_both_themes(page, f"composition_{jupyter}")
+    driving.look_in_both_themes(page, "composition_lab")
     assert driving.troubles(page) == []
     assert outside == []
 

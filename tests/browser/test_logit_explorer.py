@@ -159,7 +159,7 @@ def test_live(lab, page, model, terms, logits):
     page.click(".wt-cut [data-of='1:6']")
     page.wait_for_function("() => document.querySelector('.wt-changed').textContent.startsWith('Without head 1:6, ')")
     assert page.locator(".wt-share").count() >= 10
-    driving.look_in_both_themes(page, f"logits_{jupyter}")
+    driving.look_in_both_themes(page, "logits_lab")
     assert driving.troubles(page) == []
     assert outside == []
 
