@@ -4,6 +4,8 @@ from html import escape
 
 import pictures
 
+from walkthrough.widgets import page
+
 MARKS = {" ": "·", "\n": "⏎", "\t": "⇥"}
 
 
@@ -24,15 +26,7 @@ def bars(top: list[list], said: str | None = None) -> str:
 
 def table(caption: str, columns: list[str], rows: list[list[str]]) -> str:
     """A table whose first column names the rows, which scrolls where it is too wide."""
-    head = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
-    body = "".join(
-        f'<tr><th scope="row">{escape(first)}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in rest)}</tr>'
-        for first, *rest in rows
-    )
-    return (
-        f'<div class="wf-table" tabindex="0" role="region" aria-label="{escape(caption)}"><table><caption>{escape(caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+    return f'<div class="wf-table" tabindex="0" role="region" aria-label="{escape(caption)}">{page.table(caption, columns, rows)}</div>'
 
 
 def numbers(*tables: str) -> str:

@@ -44,6 +44,11 @@ class Asked:
         return unpacked(said["answer"])
 
 
+def started(folders):
+    """The engine, in Node or in Chromium; `folders` is pytest's `tmp_path_factory`."""
+    return in_node() if shutil.which("node") else in_chromium(folders.mktemp("page"))
+
+
 @contextmanager
 def in_node():
     node = shutil.which("node")

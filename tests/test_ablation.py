@@ -1,7 +1,6 @@
 """Ablated heads and frozen patterns in the explorers: by weights set to zero and by hand, layer by layer; and in the page's engine."""
 
 import base64
-import shutil
 
 import engine_harness
 import pytest
@@ -179,12 +178,7 @@ def test_a_model_of_many_heads_is_not_swept():
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory):
     """The engine, in Node or in Chromium."""
-    started = (
-        engine_harness.in_node()
-        if shutil.which("node")
-        else engine_harness.in_chromium(tmp_path_factory.mktemp("page"))
-    )
-    with started as asked:
+    with engine_harness.started(tmp_path_factory) as asked:
         yield asked
 
 

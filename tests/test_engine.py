@@ -1,7 +1,5 @@
 """The engine of pages without Python gives what Python gives: ids, patterns, logits, and the explorers' own answers."""
 
-import shutil
-
 import engine_harness
 import numpy as np
 import pytest
@@ -29,12 +27,7 @@ PROMPTS = [
 @pytest.fixture(scope="module")
 def ask(tmp_path_factory):
     """The engine, in Node or in Chromium."""
-    started = (
-        engine_harness.in_node()
-        if shutil.which("node")
-        else engine_harness.in_chromium(tmp_path_factory.mktemp("page"))
-    )
-    with started as asked:
+    with engine_harness.started(tmp_path_factory) as asked:
         yield asked
 
 

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import shutil
 
 import engine_harness
 import numpy as np
@@ -26,8 +25,7 @@ NAMES = ("one-layer", "two-layer", "small-seed-1")
 @pytest.fixture(scope="module")
 def ask(tmp_path_factory):
     """The engine, in Node or in Chromium."""
-    folder = tmp_path_factory.mktemp("page")
-    with engine_harness.in_node() if shutil.which("node") else engine_harness.in_chromium(folder) as asked:
+    with engine_harness.started(tmp_path_factory) as asked:
         yield asked
 
 
