@@ -1,21 +1,9 @@
-/** A table; each row begins with its name, and goes on with cells. */
-const numbered = (caption, columns, rows) => make("table", {}, make("caption", {}, caption),
-  make("thead", {}, make("tr", {}, ...columns.map((column) => make("th", { scope: "col" }, column)))),
-  make("tbody", {}, ...rows.map(([first, ...cells]) => make("tr", {}, make("th", { scope: "row" }, first), ...cells))));
-
-/** A part that unfolds, where wide tables scroll; `fill(place)` puts them there when it is open. */
-function folded(kind, title, fill) {
-  const place = make("div", { class: "wt-scroll", tabindex: "0", role: "region", "aria-label": title.toLowerCase() });
-  const box = make("details", { class: kind, ontoggle: () => refill() }, make("summary", {}, title), place);
-  const refill = () => { if (box.open) fill(place); };
-  return { box, refill };
-}
-
 /**
  * Heads to ablate, patterns to freeze, and what the model expects then, beside what it expects in the run as it is.
  *
  * `heads` are [name, heads of each layer] of each model. `changed(answer, model, words)` hears of each changed run, and of null when
- * there is none any more. Put `panel` on the page, and call `look(position, word)`: the place and which of its words.
+ * there is none any more. Put `panel` on the page, and call `look(position, word)`: the place and which of its words; and
+ * `again(prompt, tokens)` for another prompt: what is ablated stays.
  */
 function ablations({ prompt, tokens, heads, view, choose, ask, changed }) {
   const LATE = "No answer has come yet: the line below the prompt says why, or how far the page is.";
@@ -23,7 +11,7 @@ function ablations({ prompt, tokens, heads, view, choose, ask, changed }) {
   const saved = view.changed ?? {}, model = within(saved.model, heads.length), split = (head) => head.split(":").map(Number);
   const every = [];
   const theirs = (list) => new Set((Array.isArray(list) ? list : []).map((head) => [head].flat().join(":")).filter((head) => every.includes(head)));
-  let of = model, ablated = new Set(), frozen = new Set(), answer = null, alone = null, asked = 0, at = { position: tokens.length - 1, word: 0 }, heard = true;
+  let of = model, ablated = new Set(), frozen = new Set(), answer = null, alone = null, asked = 0, at = { position: tokens.length - 1, word: 0 }, heard = true, stale = false;  // stale: of the prompt before
 
   const several = make("input", { type: "checkbox", class: "wt-several" });
   const none = make("button", { type: "button", class: "wt-none", onclick: () => {
@@ -40,7 +28,7 @@ function ablations({ prompt, tokens, heads, view, choose, ask, changed }) {
   const said = make("p", { class: "wt-total wt-changed", role: "status" }), loss = make("p", { class: "wt-aside wt-loss" });
   const turns = make("p", { class: "wt-aside wt-turns", role: "status" });
   const found = make("div", { class: "wt-scroll", tabindex: "0", role: "region", "aria-label": "before and after" });
-  const { box: each, refill } = folded("wt-each", "The loss after each position", (place) => place.replaceChildren(answer ? losses() : ""));
+  const { box: each, refill } = folded("wt-each", "The loss after each position", () => (answer && !stale ? losses() : ""));
   const panel = make("details", { class: "wt-ablation", ontoggle: () => choose({ changing: panel.open }) },
     make("summary", {}, "Ablate a head, and see the prediction change"),
     make("div", { class: "wt-controls" }, heads.length > 1 ? make("label", {}, "of", chooser) : null,
@@ -90,15 +78,21 @@ function ablations({ prompt, tokens, heads, view, choose, ask, changed }) {
     if (alone && alone.key !== JSON.stringify([of, kept()])) alone = null;  // measured with others frozen
     if (keep) choose({ changed: { model: of, ablate, freeze } });
     if (!ablate.length) {
-      if (answer) changed?.(null);
+      if (answer && !stale) changed?.(null);
+      stale = false;
       answer = null;
       return paint();
     }
-    setTimeout(() => { if (number === asked && !heard) said.textContent = LATE; }, 1500);
+    setTimeout(() => {
+      if (number !== asked || heard) return;
+      said.textContent = LATE;
+      if (stale) found.hidden = loss.hidden = each.hidden = true;
+    }, 1500);
     heard = false;
     const now = await ask({ prompt, ablate, freeze, model: of, ...(changed ? { patterns: true } : {}) }, !keep);  // if it was not pressed, the prompt may be typed on
     if (number !== asked) return;  // something else is chosen by now
     heard = true;
+    stale = false;
     answer = { ...now, ablate, freeze };
     changed?.(answer, of, without(answer));
     paint();
@@ -156,13 +150,20 @@ function ablations({ prompt, tokens, heads, view, choose, ask, changed }) {
     refill();
   }
   const losses = () => numbered("Loss on the token that comes next, in nats", ["after", "comes next", "as it is", "changed", "change"],
-    answer.loss.map(([was, is], i) => [`${i} ${visible(tokens[i])}`, ...[visible(tokens[i + 1]), two(was), two(is),
-      `${is < was ? "−" : "+"}${two(Math.abs(is - was))}`].map((cell) => make("td", {}, cell))]));
+    answer.loss.map(([was, is], i) => [`${i} ${visible(tokens[i])}`, visible(tokens[i + 1]), two(was), two(is),
+      `${is < was ? "−" : "+"}${two(Math.abs(is - was))}`]));
   build();
   ablated = theirs(saved.ablate);
   frozen = theirs(saved.freeze);
   several.checked = ablated.size > 1;
   panel.open = Boolean(view.changing) || ablated.size > 0;
   update(false);
-  return { panel, look: (position, word = 0) => { at = { position, word }; paint(); } };
+  function again(...now) {
+    [prompt, tokens] = now;
+    at = { position: tokens.length - 1, word: at.word };
+    stale = Boolean(answer);
+    alone = null;
+    update(false);
+  }
+  return { panel, again, look: (position, word = 0) => { at = { position, word }; if (!stale) paint(); } };
 }

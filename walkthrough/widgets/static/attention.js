@@ -1,7 +1,7 @@
 /** Where each head of a layer looks, from the token under the pointer; one layer, or two side by side. */
 function draw({ body, data, prompt, record, view, choose, ask }) {
-  const { tokens } = record, n = tokens.length;
-  let layers, patterns, sizes;
+  const CELLS = 136;  // a picture of more tokens shows the largest weight of each cell
+  let { tokens } = record, n = tokens.length, layers, patterns, sizes;
   /** Take these layers: those of the run as it is, or of one that is changed. */
   function take(given) {
     layers = given;
@@ -26,7 +26,7 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
   };
   const weighted = make("input", { type: "checkbox", class: "wt-weighted", onchange: () => {
     choose({ weighted: weighted.checked });
-    build();
+    refresh();
   } });
   weighted.checked = Boolean(view.weighted);
   const controls = make("div", { class: "wt-controls" }, chooser(0, "layer"),
@@ -38,44 +38,48 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
     take(answer ? record.layers.map((layer, l) => answer.layers[l - before] ?? layer) : record.layers);
     whose.hidden = !answer;
     whose.textContent = answer ? `These are the patterns of the changed run: ${words[0].toLowerCase()}${words.slice(1)}.` : "";
-    build();
+    refresh();
   } });
-  const how = make("p", { class: "wt-aside wt-how" }, "Point at a token, or go there with Tab and the arrow keys, to see where the heads look from it; a click or Enter keeps it.");
-  const numbers = folded("wt-numbers", "The numbers behind the picture", (place) => place.replaceChildren(...parts.map(({ l, heads }) => numbered(
+  const how = instructed("Point at a token, or go there with Tab and the arrow keys, to see where the heads look from it; a click or Enter keeps it.");
+  const numbers = behind(() => parts.map(({ l, heads }) => numbered(
     `From ${quoted(tokens[query])} (position ${query}), ${layers[l].name}: ${weighted.checked ? "attention times the size of the value" : "attention"}`,
     ["to", ...heads.map((_, h) => `head ${layers[l].layer}:${h}`)], Array.from({ length: query + 1 }, (_, k) =>
-      [`${k} ${visible(tokens[k])}`, ...heads.map((_, h) => make("td", {}, weight(l, h, query, k).toFixed(2)))])))));
-  body.append(how, controls, whose, panels, numbers.box, what ? what.panel : "");
+      [`${k} ${visible(tokens[k])}`, ...heads.map((_, h) => weight(l, h, query, k).toFixed(2))]))));
   let parts = [];
 
-  function thumbnail(l, h) {
-    const canvas = make("canvas", { width: n, height: n, "aria-hidden": "true" });
-    const context = canvas.getContext("2d"), image = context.createImageData(n, n);
-    const [r, g, b] = getComputedStyle(body).getPropertyValue("--ink").split(" ").map(Number);
-    const { data } = image;
-    for (let q = 0; q < n; q++) for (let k = 0; k <= q; k++) {
-      const at = 4 * (q * n + k);
-      data[at] = r; data[at + 1] = g; data[at + 2] = b; data[at + 3] = 255 * weight(l, h, q, k);
+  /** The pattern of a head, as small as it is shown. */
+  function thumbnail(canvas, l, h) {
+    const size = Math.min(n, CELLS), cell = Uint8Array.from({ length: n }, (_, i) => Math.floor((i * size) / n)), most = new Uint8Array(size * size);
+    const pattern = patterns[l].subarray(h * n * n, (h + 1) * n * n), share = weighted.checked ? sizes[l][h] : null;
+    for (let q = 0; q < n; q++) for (let k = 0, from = q * n, to = cell[q] * size; k <= q; k++) {
+      const here = share ? pattern[from + k] * share[k] : pattern[from + k], at = to + cell[k];
+      if (here > most[at]) most[at] = here;
     }
+    if (canvas.width !== size) canvas.width = canvas.height = size;
+    const context = canvas.getContext("2d"), image = context.createImageData(size, size), pixels = new Uint32Array(image.data.buffer);
+    const [r, g, b] = getComputedStyle(body).getPropertyValue("--ink").split(" ").map(Number), ink = (b << 16) | (g << 8) | r;
+    for (let q = 0; q < size; q++) for (let k = 0; k <= q; k++) pixels[q * size + k] = ink | (Math.round(2.55 * most[q * size + k]) << 24);
     context.putImageData(image, 0, 0);
-    return canvas;
   }
   function build() {
     parts = sides.filter((l) => l >= 0).map((l) => {
-      const count = layers[l].norms.length;
-      const heads = Array.from({ length: count }, (_, h) => make("button", {
+      const heads = layers[l].norms.map((_, h) => make("button", {
         type: "button", class: "wt-head", "data-head": h, onclick: () => { head = h; choose({ head }); paint(); },
-      }, thumbnail(l, h), `head ${layers[l].layer}:${h}`, make("small")));
-      const { buttons, box } = tokenRow(tokens, `tokens, ${layers[l].name}`, {
+      }, make("canvas", { width: 1, height: 1, "aria-hidden": "true" }), `head ${layers[l].layer}:${h}`, make("small", {}, "")));
+      const read = tokenRow(tokens, `tokens, ${layers[l].name}`, {
         look: (i) => { query = i; paint(); },
         pick: (i) => { pinned = query = i; choose({ query }); paint(); },
         leave: () => { query = pinned; paint(); },
       });
       const say = make("p", { class: "wt-say", "aria-live": "polite" });
-      return { l, heads, buttons, say, panel: make("div", { class: "wt-panel" }, make("h4", {}, layers[l].name),
-        row({ class: "wt-heads", "aria-label": `heads of ${layers[l].name}` }, heads), box, say) };
+      return { l, heads, read, say, panel: make("div", { class: "wt-panel" }, make("h4", {}, layers[l].name),
+        row({ class: "wt-heads", "aria-label": `heads of ${layers[l].name}` }, heads), read.box, say) };
     });
+    refresh();
     panels.replaceChildren(...parts.map(({ panel }) => panel));
+  }
+  function refresh() {
+    for (const { l, heads } of parts) heads.forEach((button, h) => thumbnail(button.firstChild, l, h));
     paint();
   }
   function best(l, h) {
@@ -84,23 +88,21 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
     return [tokens[key], weight(l, h, query, key).toFixed(2)];
   }
   function paint() {
-    for (const { l, heads, buttons, say } of parts) {
+    for (const { l, heads, read, say } of parts) {
       const h = within(head, heads.length);
       pressed(heads, h);
       heads.forEach((button, i) => { const [token, share] = best(l, i);
-        button.querySelector("small").textContent = `${visible(token)} ${share}`;
+        written(button.lastChild, `${visible(token)} ${share}`);
       });
-      buttons.forEach((button, k) => {
+      tokens.forEach((_, k) => {
         const share = k <= query ? weight(l, h, query, k) : 0;
-        button.style.setProperty("--weight", share.toFixed(2));
-        button.classList.toggle("wt-query", k === query);
-        button.querySelector("small").textContent = share >= 0.05 ? share.toFixed(2) : "";
+        read.mark(k, share, share >= 0.05 ? share.toFixed(2) : "");
       });
-      pressed(buttons, pinned);
+      read.point(query, pinned);
       const [token, share] = best(l, h), name = `head ${layers[l].layer}:${h}`;
-      say.textContent = `From ${quoted(tokens[query])} (position ${query}), ` + (weighted.checked
+      written(say, `From ${quoted(tokens[query])} (position ${query}), ` + (weighted.checked
         ? `${name} takes most from ${quoted(token)}: ${share} of what it could from the largest value.`
-        : `${name} attends most to ${quoted(token)}: ${share}.`);
+        : `${name} attends most to ${quoted(token)}: ${share}.`));
     }
     what?.look(query);
     numbers.refill();
@@ -108,4 +110,16 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
     body.dataset.head = head ?? 0;
   }
   build();
+  body.append(how, controls, whose, panels, numbers.box, what ? what.panel : "");
+  return (next) => {
+    ({ prompt, record, view } = next);
+    ({ tokens } = record);
+    n = tokens.length;
+    take(record.layers);
+    whose.hidden = true;
+    pinned = query = within(view.query, n, n - 1);
+    for (const { read } of parts) read.set(tokens);
+    what?.again(prompt, tokens);
+    refresh();
+  };
 }

@@ -6,7 +6,8 @@ function draw({ body, data, record, view, choose, ask, say }) {
   const fetched = view.found ? { [ids.get(view.token)]: view.found } : {};  // from the kernel, so kept in the view
   Object.assign(found, fetched);
   const known = (name) => (found[ids.get(name)] ? ids.get(name) : undefined);
-  let token = known(view.token) ?? ids.get(record.tokens[1] ?? record.tokens[0]);
+  const first = () => known(view.token) ?? ids.get(record.tokens[1] ?? record.tokens[0]);
+  let token = first();
   const layers = found[token].map((_, layer) => layer);
   let layer = layers.includes(view.layer) ? view.layer : 0, large = view.head ?? -1, asked = 0;
 
@@ -26,11 +27,14 @@ function draw({ body, data, record, view, choose, ask, say }) {
   } }, ...layers.map((l) => make("option", { value: l }, `layer ${l}`)));
   select.value = layer;
   const typed = combobox(shown, { pick, say });
-  const { buttons, box } = tokenRow(record.tokens, "tokens of the prompt", { pick: (i) => pick(ids.get(record.tokens[i])) });
+  const read = tokenRow(record.tokens, "tokens of the prompt", { pick: (i) => pick(ids.get(record.tokens[i])) });
   const chosen = make("h4", { class: "wt-source", "aria-live": "polite" }), about = make("p", { class: "wt-say" });
   const cards = make("div", { class: "wt-cards" });
-  body.append(make("div", { class: "wt-controls" }, typed.box, layers.length > 1 ? make("label", {}, "layer", select) : null),
-    box, chosen, about, cards);
+  const how = instructed("Type a token and choose it with the arrow keys and Enter, or click one of the prompt or of a list: what looks for it, and what it raises, "
+    + "head by head. A click on a head's name unfolds its lists.");
+  const numbers = behind(() => found[token][layer].map((lists, head) => numbered(`Source ${shown[token]}, head ${layer}:${head}`,
+    ["", "looks for it", "log-odds", "raised by it", "logits"], Array.from({ length: Math.max(lists[0].length, lists[2].length) }, (_, i) => [String(i + 1),
+      ...[0, 2].flatMap((kind) => (i in lists[kind] ? [shown[lists[kind][i]], (lists[kind + 1][i] / 100).toFixed(2)] : ["", ""]))]))));
   let parts = [];
 
   function build() {
@@ -65,6 +69,7 @@ function draw({ body, data, record, view, choose, ask, say }) {
   }
   function paint() {
     const heads = found[token][layer];
+    numbers.refill();
     const most = [1, 3].map((which) => Math.max(1, ...heads.map((head) => Math.max(0, ...head[which].map(Math.abs)))));
     for (const { head, lists } of parts) for (const { kind, entries } of lists) {
       const [tokens, values] = heads[head].slice(2 * kind, 2 * kind + 2);
@@ -80,8 +85,7 @@ function draw({ body, data, record, view, choose, ask, say }) {
       });
     }
     typed.show(shown[token]);
-    pressed(buttons, -1);
-    record.tokens.forEach((name, i) => buttons[i].setAttribute("aria-pressed", String(name === names[token])));
+    mark();
     chosen.textContent = `source ${shown[token]}`;
     about.textContent = (heads[0][0].length
       ? "Look for it: present tokens whose score for it most exceeds their score for <BOS>, positions left out (QK, log-odds). "
@@ -90,7 +94,24 @@ function draw({ body, data, record, view, choose, ask, say }) {
       + (layer ? " In this layer that is the direct path alone: heads on token embeddings, not on what earlier heads wrote." : "");
     Object.assign(body.dataset, { token: names[token], layer, head: large });
   }
+  /** The chosen token stands out wherever it is in the prompt. */
+  function mark() {
+    read.point(-1, ...record.tokens.flatMap((name, i) => (name === names[token] ? [i] : [])));
+  }
   build();
+  // Only now: on the page each of the changes above would be followed up.
+  body.append(how, make("div", { class: "wt-controls" }, typed.box, layers.length > 1 ? make("label", {}, "layer", select) : null),
+    read.box, chosen, about, cards, numbers.box);
+  return (next) => {
+    ({ record, view } = next);
+    Object.assign(found, record.found);
+    asked++;
+    read.set(record.tokens);
+    const now = first();
+    if (now === token) return mark();
+    token = now;
+    paint();
+  };
 }
 
 /** A field that completes a token over the whole vocabulary: prefixes first, with or without a leading space. */

@@ -1,6 +1,7 @@
 /** Heads of two layers as a graph with an edge where the later reads the earlier; a click shows the edge's circuit. */
 function draw({ body, data, prompt, record, view, choose, ask }) {
-  const { tokens } = record, { baseline } = data, n = tokens.length, heads = data.scores[0][0].length;
+  const { baseline } = data, heads = data.scores[0][0].length;
+  let { tokens } = record, n = tokens.length;
   const WIDTH = 60 * heads, HEIGHT = 220;
   const KINDS = [
     { kind: "Q", as: "queries", dash: "2 5", bow: -22, at: 0.62 },
@@ -11,7 +12,7 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
   let pair = within(view.pair, data.layers.length), least = Number.isFinite(view.least) ? view.least : data.least;
   const isHead = (name) => data.layers[pair].some((layer) => data.scores[0][0].some((_, i) => name === `${layer}:${i}`));
   let only = isHead(view.head) ? view.head : "", on = String(view.kinds ?? "QKV");
-  let pinned = within(view.query, n, -1), chosen = "", showing = 0;
+  let pinned = within(view.query, n, -1), chosen = "", showing = 0, redrawn = null;
 
   /** Every pair of heads of the two layers, thrice, the highest score first. */
   function every() {
@@ -57,6 +58,12 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
   const top = make("div"), bottom = make("div"), canvas = make("div", { class: "wt-graph-lines" });
   const list = make("div", { class: "wt-edges" }), say = make("p", { class: "wt-say", "aria-live": "polite" });
   const circuit = make("div", { class: "wt-circuit" });
+  let rows = () => "";
+  const numbers = behind(() => [rows(), ...KINDS.map(({ kind }, k) => {
+    const [first, second] = data.layers[pair], name = (layer) => data.scores[0][0].map((_, i) => `${layer}:${i}`);
+    return numbered(`${kind}-composition, in multiples of the baseline`, ["", ...name(second).map((head) => `read by ${head}`)],
+      data.scores[pair][k].map((scores, i) => [`written by ${name(first)[i]}`, ...scores.map((score) => (score / baseline).toFixed(2))]));
+  })]);
   let lines = [], buttons = [], nodes = [];
 
   function refresh() {
@@ -120,10 +127,12 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
       record.edges[edge.id] = grid;
     }
     if (mine !== showing) return;
+    if (redrawn && chosen === edge.id) return redrawn();
     chosen = edge.id;
     press();
     circuit.replaceChildren(...drawCircuit(edge));
     body.dataset.circuit = edge.id;
+    numbers.refill();
   }
 
   const TEXTS = {
@@ -148,70 +157,73 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
   };
   const signed = (x, digits = 2) => (Number(x.toFixed(digits)) ? (x < 0 ? "−" : "+") : "") + Math.abs(x).toFixed(digits);
   function drawCircuit(edge) {
-    const { step, values } = record.edges[edge.id], steps = new Int16Array(bytes(values).buffer), text = TEXTS[edge.kind](edge);
+    const text = TEXTS[edge.kind](edge), format = (x, digits) => (edge.kind === "V" ? x.toFixed(2) : signed(x, digits));
+    let step, steps, limit, largest;
     const value = (q, k) => (k > q ? 0 : steps[(q * (q + 1)) / 2 + k] * step);
-    const format = (x, digits) => (edge.kind === "V" ? x.toFixed(2) : signed(x, digits));
-    let most = 0, largest = n - 1;
-    for (let q = 0; q < n; q++) for (let k = n > 1 ? 1 : 0; k <= q; k++) {
-      const here = steps[(q * (q + 1)) / 2 + k];
-      most = Math.max(most, Math.abs(here));
-      if (here === most) largest = q;
-    }
-    const limit = most * step || 1;
     const weight = (x) => Math.min(1, Math.abs(x) / limit);
-    const size = Math.max(2, Math.min(14, Math.floor(320 / n)));
-    const map = make("canvas", { width: n * size, height: n * size, "aria-hidden": "true" });
-    paintMap(map, value, weight, size, edge.kind === "V" ? "--ink" : "--plus");
-    const bar = make("div", { class: "wt-map-row", style: `height:${100 / n}%` });
-    const say = make("p", { class: "wt-say wt-circuit-say", "aria-live": "polite" });
+    const map = make("canvas", { "aria-hidden": "true" }), bar = make("div", { class: "wt-map-row" });
+    const about = make("p", { class: "wt-say" }), say = make("p", { class: "wt-say wt-circuit-say", "aria-live": "polite" });
     const at = (event) => {
       const box = map.getBoundingClientRect();
       const [k, q] = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height]
         .map((share) => Math.max(0, Math.min(n - 1, Math.floor(n * share))));
       return { q, k };
     };
-    const holder = make("div", { class: "wt-map", style: `width:${n * size}px`,
+    const holder = make("div", { class: "wt-map",
       onmousemove: (event) => { const { q, k } = at(event); from(q, k); },
       onclick: (event) => pin(at(event).q), onmouseleave: () => from(start()) }, map, bar);
-    const { buttons, box } = tokenRow(tokens, "tokens of the prompt, as the query", {
+    const read = tokenRow(tokens, "tokens of the prompt, as the query", {
       look: (i) => from(i), pick: (i) => pin(i), leave: () => from(start()),
     });
-    const shaded = tokens.map(() => "");  // what each token shows: most stay as they are
-    let query = -1, keeps = -1;
     // Until a token is chosen: the query of the largest number.
     const start = () => (pinned >= 0 ? pinned : largest);
     const pin = (q) => { pinned = q; choose({ query: q }); from(q); };
+    /** Take the numbers of the prompt that is shown. */
+    redrawn = () => {
+      const { values } = record.edges[edge.id], size = Math.max(2, Math.min(14, Math.floor(320 / n)));
+      ({ step } = record.edges[edge.id]);
+      steps = new Int16Array(bytes(values).buffer);
+      let most = 0;
+      largest = n - 1;
+      for (let q = 0; q < n; q++) for (let k = n > 1 ? 1 : 0; k <= q; k++) {
+        const here = steps[(q * (q + 1)) / 2 + k];
+        most = Math.max(most, Math.abs(here));
+        if (here === most) largest = q;
+      }
+      limit = most * step || 1;
+      if (map.width !== n * size) map.width = map.height = n * size;
+      paintMap(map, value, weight, size, edge.kind === "V" ? "--ink" : "--plus");
+      bar.style.height = `${100 / n}%`;
+      holder.style.width = `${n * size}px`;
+      written(about, `On the prompt: ${text.prompt}${edge.kind === "V" ? "" : ", less its mean over visible keys"}. `
+        + `Rows are queries, columns keys; full shade: ${limit.toFixed(2)} or more${edge.kind === "V" ? "" : "; striped: below zero"}.`);
+      read.set(tokens);
+      from(start());
+    };
     function from(q, k = -1) {
       let best = 0;
       for (let i = 1; i <= q; i++) if (value(q, i) > value(q, best)) best = i;
-      buttons.forEach((button, i) => {
-        const x = value(q, i), share = weight(x).toFixed(2), said = i > q || (edge.kind === "V" && x < 0.005) ? "" : format(x, 1);
-        const colour = edge.kind === "V" ? "shade" : x < 0 ? "minus-shade" : "plus-shade";
-        const background = i <= q && Number(share) ? `rgb(var(--${colour}) / ${share})` : "", now = background + said;
-        if (now === shaded[i]) return;
-        shaded[i] = now;
-        button.style.background = background;
-        button.lastChild.textContent = said;
+      tokens.forEach((_, i) => {
+        const x = value(q, i), said = i > q || (edge.kind === "V" && x < 0.005) ? "" : format(x, 1);
+        read.mark(i, i > q ? 0 : weight(x), said, edge.kind === "V" || !x ? "" : x < 0 ? "down" : "up");
       });
-      buttons[query]?.classList.remove("wt-query");
-      buttons[query = q].classList.add("wt-query");
-      buttons[keeps]?.setAttribute("aria-pressed", "false");
-      buttons[keeps = start()].setAttribute("aria-pressed", "true");
+      read.point(q, start());
       bar.style.top = `${100 * q / n}%`;
-      say.textContent = text.says(quoted(tokens[q]), quoted(tokens[best]), format(value(q, best), 2))
-        + (k >= 0 && k <= q ? ` At ${quoted(tokens[k])}: ${format(value(q, k), 2)}.` : "");
+      written(say, text.says(quoted(tokens[q]), quoted(tokens[best]), format(value(q, best), 2))
+        + (k >= 0 && k <= q ? ` At ${quoted(tokens[k])}: ${format(value(q, k), 2)}.` : ""));
       body.dataset.query = q;
+      rows = () => numbered(`${edge.id}, from ${quoted(tokens[q])} (position ${q})`, ["to", "number"], Array.from({ length: q + 1 }, (_, i) =>
+        [`${i} ${visible(tokens[i])}`, format(value(q, i), 2)]));
+      numbers.refill();
     }
-    from(start());
+    redrawn();
     const { top, positivity, gain } = data.circuits[edge.id];
-    const rows = top.map(([source, target, x]) => make("tr", {}, make("th", { scope: "row" }, visible(source)), make("td", {}, visible(target)), make("td", {}, signed(x))));
-    const table = make("table", {}, make("caption", {}, "on the vocabulary: the largest entries, over their row's mean"),
-      make("thead", {}, make("tr", {}, ...text.columns.map((column) => make("th", { scope: "col" }, column)))), make("tbody", {}, ...rows));
+    const table = numbered("on the vocabulary: the largest entries, over their row's mean", text.columns,
+      top.map(([source, target, x]) => [visible(source), visible(target), signed(x)]));
     return [
       make("h4", {}, `${edge.kind} ${edge.first} → ${edge.second}: ${text.title}`),
       make("div", { class: "wt-panels" },
-        make("div", { class: "wt-panel" }, make("p", { class: "wt-say" }, `On the prompt: ${text.prompt}${edge.kind === "V" ? "" : ", less its mean over visible keys"}. `
-          + `Rows are queries, columns keys; full shade: ${limit.toFixed(2)} or more${edge.kind === "V" ? "" : "; striped: below zero"}.`), holder, say, box),
+        make("div", { class: "wt-panel" }, about, holder, say, read.box),
         make("div", { class: "wt-panel" }, table,
           make("p", { class: "wt-positivity" }, `Eigenvalue positivity ${signed(positivity)} (+1: tokens, or mixtures of them, favour themselves; `
             + `near 0: chance). A token's own entry is on average ${signed(gain)} over its row's mean.`))),
@@ -248,13 +260,18 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
     top.replaceChildren(row({ class: "wt-nodes", "aria-label": `heads of layer ${second}, which read` }, above));
     bottom.replaceChildren(row({ class: "wt-nodes", "aria-label": `heads of layer ${first}, which write` }, below));
     refresh();
+    open();
+  }
+  /** Show the circuit of the edge that was chosen, if its numbers are here, or of the strongest. */
+  function open() {
     const edges = every(), known = ({ id }) => record.edges[id] && data.circuits[id];
-    const edge = edges.find(({ id }) => id === view.edge && known({ id })) ?? edges.find(known) ?? edges[0];
-    show(edge);
+    show(edges.find(({ id }) => id === view.edge && known({ id })) ?? edges.find(known) ?? edges[0]);
   }
   build();
   // Only now: on the page each of the changes above would be followed up.
   body.append(
+    instructed("A click on an edge, or Tab, the arrow keys and Enter in the list, opens its circuit; a click on a head keeps its edges alone. "
+      + "Below, point at a token, or at the square, to see a query's numbers."),
     make("div", { class: "wt-controls" }, data.layers.length > 1 ? make("label", {}, "layer", layers) : null, ...boxes,
       make("label", {}, "at least", slider, number)),
     make("p", { class: "wt-say" }, `The baseline, 1/√d_model = ${baseline.toFixed(4)}, is the score of unrelated heads; `
@@ -262,5 +279,12 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
     make("div", { class: "wt-panels" },
       make("div", { class: "wt-panel wt-graph" }, top, canvas, bottom),
       make("div", { class: "wt-panel wt-list" }, make("h4", {}, "edges, the highest score first"), list)),
-    say, circuit);
+    say, circuit, numbers.box);
+  return (next) => {
+    ({ prompt, record, view } = next);
+    ({ tokens } = record);
+    n = tokens.length;
+    pinned = within(view.query, n, -1);
+    open();
+  };
 }

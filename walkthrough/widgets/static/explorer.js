@@ -1,4 +1,5 @@
-// What every explorer shares, after asking.js. A script beside this one defines `draw(page)`; `page.py` joins them.
+// What every explorer shares, after asking.js. A script beside this one defines `draw(page)`, which gives what draws
+// the next prompt, `again({ prompt, record, view })`; `page.py` joins them.
 
 const MARKS = { " ": "·", "\n": "⏎", "\t": "⇥" };
 const quoted = (token) => `“${visible(token)}”`;
@@ -67,22 +68,76 @@ function row(attributes, buttons) {
 const pressed = (buttons, chosen) =>
   buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(i === chosen)));
 
-/** A prompt's tokens as buttons; `look(i)` on hover and focus, `leave()` after it, `pick(i)` on click and Enter. */
+/** Write a text where it is not yet: else the browser would lay out the same again. */
+const written = (element, text) => { if (element.textContent !== text) element.textContent = text; };
+
+/**
+ * A prompt's tokens as buttons; `look(i)` on hover and focus, `leave()` after it, `pick(i)` on click and Enter.
+ *
+ * `set(tokens)` takes another prompt's: only what differs is made anew. `mark(i, weight, said, side)` shades a token, writes below it, and
+ * colours it "up" or "down"; `point(query, pinned)` says which one is looked at, and which are chosen.
+ */
 function tokenRow(tokens, label, { look = () => {}, pick = () => {}, leave = () => {} }) {
-  const buttons = tokens.map((token, i) =>
-    make("button", {
-      type: "button", class: "wt-token", "data-pos": i, title: `position ${i}`, "aria-pressed": "false",
-      onmouseenter: hover(() => look(i)), onfocus: () => look(i), onclick: () => pick(i),
-    }, visible(token), make("small", { "aria-hidden": "true" })));
-  const box = row({ class: "wt-tokens", "aria-label": label, onmouseleave: hover(leave), onfocusout: leave }, buttons);
-  return { buttons, box };
+  const buttons = [], names = [], marks = [], plain = "0.00,,", box = row({ class: "wt-tokens", "aria-label": label, onmouseleave: hover(leave), onfocusout: leave }, buttons);
+  let at, chosen = [];
+  const button = (i) => make("button", {
+    type: "button", class: "wt-token", "data-pos": i, title: `position ${i}`, "aria-pressed": "false", tabindex: i ? -1 : 0,
+    onmouseenter: hover(() => look(i)), onfocus: () => look(i), onclick: () => pick(i),
+  }, "", make("small", { "aria-hidden": "true" }));
+  const press = (i, is) => buttons[i]?.setAttribute("aria-pressed", String(is));
+  function set(next) {
+    const gone = buttons.splice(next.length);
+    gone.forEach((old) => old.remove());
+    marks.length = names.length = buttons.length;
+    if (gone.some(({ tabIndex }) => tabIndex === 0) && buttons.length) buttons[0].tabIndex = 0;  // Tab still finds the row
+    next.forEach((token, i) => {
+      if (i === buttons.length) { buttons.push(button(i)); marks.push(plain); }
+      if (names[i] !== token) buttons[i].firstChild.data = visible(names[i] = token);
+    });
+    box.append(...buttons.slice(box.children.length));
+  }
+  function mark(i, weight, said = "", side = "") {
+    const share = weight.toFixed(2), now = [share, said, side].join();
+    if (now === marks[i]) return;
+    marks[i] = now;
+    buttons[i].style.setProperty("--weight", share);
+    buttons[i].classList.toggle("wt-up", side === "up");
+    buttons[i].classList.toggle("wt-down", side === "down");
+    buttons[i].lastChild.textContent = said;
+  }
+  function point(query, ...pinned) {
+    buttons[at]?.classList.remove("wt-query");
+    buttons[at = query]?.classList.add("wt-query");
+    chosen.forEach((i) => pinned.includes(i) || press(i, false));
+    pinned.forEach((i) => chosen.includes(i) || press(i, true));
+    chosen = pinned;
+  }
+  set(tokens);
+  return { buttons, box, set, mark, point };
 }
+
+/** A table; each row begins with its name, and goes on with cells, texts or elements. */
+const numbered = (caption, columns, rows) => make("table", {}, make("caption", {}, caption),
+  make("thead", {}, make("tr", {}, ...columns.map((column) => make("th", { scope: "col" }, column)))),
+  make("tbody", {}, ...rows.map(([first, ...cells]) => make("tr", {}, make("th", { scope: "row" }, first),
+    ...cells.map((cell) => (cell.tagName === "TD" ? cell : make("td", {}, cell)))))));
+
+/** A part that unfolds, where wide tables scroll; `fill()` gives what is in it, and is asked only while it is open. */
+function folded(kind, title, fill) {
+  const place = make("div", { class: "wt-scroll", tabindex: "0", role: "region", "aria-label": title.toLowerCase() });
+  const box = make("details", { class: kind, ontoggle: () => refill() }, make("summary", {}, title), place);
+  const refill = () => { if (box.open) place.replaceChildren(...[fill()].flat()); };
+  return { box, refill };
+}
+const behind = (fill) => folded("wt-numbers", "The numbers behind the picture", fill);
+const instructed = (text) => make("p", { class: "wt-aside wt-how" }, text);
+const heading = (name) => make("h3", { class: "wt-heading" }, name);
 
 /** The frame: a line for messages, a form for prompts, and what `draw` puts below for the prompt that is shown. */
 async function explore({ model, el }, draw, name) {
   const root = make("div", { class: "wt", role: "region", "aria-label": name });
   const message = make("p", { class: "wt-message", role: "status" }), extra = make("div", { class: "wt-extra", style: "max-width: 100%; overflow: auto" });
-  let data, own, drawn = 0;
+  let data, own, again, drawn = 0;
   const tell = (text) => { message.textContent = text; };
   const { ask, heard, alone } = asking(model, { data: () => data, tell, view: () => model.get("view"), extra });
   const choose = (changes) => { model.set("view", { ...model.get("view"), ...changes }); model.save_changes(); };
@@ -97,15 +152,22 @@ async function explore({ model, el }, draw, name) {
     const prompt = model.get("view").prompt;
     return data.order.includes(prompt) ? prompt : data.order[0];
   };
-  function redraw() {
-    const prompt = shown();
+  /** Draw what is shown, all of it, or if only the prompt is another what differs. */
+  function redraw(all = true) {
+    const prompt = shown(), now = { prompt, record: data.prompts[prompt], view: model.get("view") };
     if (document.activeElement !== field || unescaped(field.value) !== prompt) field.value = escaped(prompt);
-    examples.replaceChildren(...data.order.map((text) => make("option", { value: text }, visible(text))));
+    data.order.forEach((text, i) => {
+      const option = examples.options[i] ?? examples.appendChild(make("option"));
+      if (option.value !== text || !option.text) Object.assign(option, { value: text, text: visible(text.length > 80 ? `${text.slice(0, 80)}…` : text) });
+    });
+    examples.length = data.order.length;
     examples.value = prompt;
-    examples.hidden = examples.options.length < 2;
-    body.replaceChildren();
-    for (const key of Object.keys(body.dataset)) delete body.dataset[key];
-    draw({ body, data, prompt, record: data.prompts[prompt], view: model.get("view"), choose, ask, say: tell });
+    examples.hidden = examples.length < 2;
+    if (all || !again) {
+      body.replaceChildren();
+      for (const key of Object.keys(body.dataset)) delete body.dataset[key];
+      again = draw({ body, data, choose, ask, say: tell, ...now });
+    } else again(now);
     root.dataset.drawn = ++drawn;
   }
   let wanted = 0;
@@ -120,7 +182,7 @@ async function explore({ model, el }, draw, name) {
     }
     tell("");
     choose({ prompt });
-    redraw();
+    redraw(false);
   }
   const submit = (event) => {
     event.preventDefault();
@@ -140,7 +202,7 @@ async function explore({ model, el }, draw, name) {
     data = unpacked;
     own = data.order;
     tell(data.error || "");
-    root.replaceChildren(...(data.prompts ? [form] : []), message, extra, body);
+    root.replaceChildren(heading(name), ...(data.prompts ? [form] : []), message, extra, body);
     if (!root.isConnected) el.replaceChildren(root);
     if (data.prompts) redraw();
   }

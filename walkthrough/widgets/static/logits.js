@@ -1,13 +1,14 @@
 /** What the model expects after a token, each prediction's logit path by path, and each path by its source positions. */
 function draw({ body, data, prompt, record, view, choose, ask, say }) {
   const LARGEST = 12, NEXT = 5;  // as in logit_explorer.py; the prediction that really comes is the last
-  const { tokens, predicted, probability, rank, at } = record, { paths, note } = data, n = tokens.length;
+  const { paths, note } = data;
+  let { tokens, predicted, probability, rank, at } = record, n = tokens.length;
   const signed = (x) => (x < 0 ? "−" : "+") + Math.abs(x).toFixed(2);
   const plain = (x) => (x < 0 ? "−" : "") + Math.abs(x).toFixed(2);
   const many = paths.length > LARGEST + 1;  // one path alone is not summed up
   let pinned = (view.of ?? prompt) === prompt ? within(view.position, n, n - 1) : n - 1;
   let position = pinned, chosen = within(view.target, NEXT + 1), path = paths.indexOf(view.path);
-  const asked = {};  // sources that came from the kernel
+  let asked = {};  // sources that came from the kernel
 
   const above = make("input", { type: "checkbox", class: "wt-above", onchange: () => {
     choose({ above: above.checked });
@@ -21,7 +22,7 @@ function draw({ body, data, prompt, record, view, choose, ask, say }) {
     list(open);
     paint();
   } });
-  const { buttons, box } = tokenRow(tokens, "tokens of the prompt", {
+  const read = tokenRow(tokens, "tokens of the prompt", {
     look: (i) => { position = i; paint(); },
     pick: (i) => { pinned = position = i; choose({ position: i, of: prompt }); paint(); more(); },
     leave: () => { position = pinned; paint(); },
@@ -33,13 +34,20 @@ function draw({ body, data, prompt, record, view, choose, ask, say }) {
   const after = make("p", { class: "wt-say" }), total = make("p", { class: "wt-total", "aria-live": "polite" });
   const from = make("p", { class: "wt-say wt-from", "aria-live": "polite" });
   const bars = make("div");
-  let rows = [], keeps = -1;
-  const shaded = tokens.map(() => ["0.00", 0, false, ""].join());  // what each token shows: most stay as they are
+  let rows = [];
   const sides = make("p", { class: "wt-sides", "aria-hidden": "true" },
     ...["path", "← lowers", "raises →", "logits"].map((word) => make("span", {}, word)));
   const figure = make("div", {}, sides, bars);
   const what = data.heads && ablations({ prompt, tokens, heads: data.heads, view, choose, ask });
-  const how = "Point at a token, or go there with Tab and the arrow keys, to see what the model expects after it; a click or Enter keeps it.";
+  const how = instructed("Point at a token, or go there with Tab and the arrow keys, to see what the model expects after it; a click or Enter keeps it. "
+    + "A click on a prediction shows its paths, a click on a path where it comes from.");
+  const numbers = behind(() => {
+    const count = position === n - 1 ? NEXT : NEXT + 1, found = at[position]?.[way()], words = predicted[position].slice(0, count);
+    return [numbered(`After ${quoted(tokens[position])} (position ${position})`, ["prediction", "probability", ...(found ? ["logit"] : [])], words.map((word, i) => [
+      visible(word), probability[position][i].toFixed(2) + (i === NEXT ? " (comes next)" : ""), ...(found ? [plain(at[position].logits[i])] : [])])),
+    found ? numbered(`Logits, path by path${above.checked ? ", above the mean over the vocabulary" : ""}`, ["path", ...words.map(visible)],
+      bySize(found.bars[target(position)]).map((path) => [paths[path], ...words.map((_, i) => signed(found.bars[i][path] / 100))])) : ""];
+  });
 
   const way = () => (above.checked ? "above" : "raw");
   const target = (where) => (where === n - 1 && chosen === NEXT ? 0 : chosen);
@@ -67,29 +75,28 @@ function draw({ body, data, prompt, record, view, choose, ask, say }) {
   }
   /** Ask the kernel for what is chosen and is not here. */
   async function more() {
-    const where = pinned;
+    const where = pinned, mine = record;
     say("");
     if (!at[where]) {
       at[where] = await ask({ prompt, position: where });
+      if (mine !== record) return;  // another prompt is shown by now
       paint();
     }
     if (path < 0 || where !== pinned || sources(where)) return;
     const wanted = key(where);
     asked[wanted] = await ask({ prompt, position: where, target: target(where), way: way(), path });
-    paint();
+    if (mine === record) paint();
   }
   function paint() {
     const t = target(position), found = at[position];
     what?.look(position, t === NEXT ? "next" : t);
-    buttons[keeps]?.setAttribute("aria-pressed", "false");
-    buttons[keeps = pinned].setAttribute("aria-pressed", "true");
     pressed(guesses, t);
-    after.textContent = `After ${quoted(tokens[position])} (position ${position}) the model expects, with these probabilities:`;
+    written(after, `After ${quoted(tokens[position])} (position ${position}) the model expects, with these probabilities:`);
     guesses.forEach((button, i) => {
       const p = probability[position][i].toFixed(2);
       button.hidden = i === NEXT && position === n - 1;
-      button.firstChild.textContent = visible(predicted[position][i]);
-      button.lastChild.textContent = i < NEXT ? p : `comes next: ${p}, rank ${rank[position]}`;
+      written(button.firstChild, visible(predicted[position][i]));
+      written(button.lastChild, i < NEXT ? p : `comes next: ${p}, rank ${rank[position]}`);
     });
     body.dataset.position = position;
     body.dataset.target = t;
@@ -111,8 +118,8 @@ function draw({ body, data, prompt, record, view, choose, ask, say }) {
       const name = rest ? `the other ${paths.length - LARGEST} paths together` : paths[which];
       button.dataset.path = which;
       button.setAttribute("aria-pressed", String(!rest && which === path));
-      button.children[0].textContent = name;
-      button.children[2].textContent = signed(value);
+      written(button.children[0], name);
+      written(button.children[2], signed(value));
       button.classList.toggle("wt-down", value < 0);
       button.classList.toggle("wt-rest", rest);
       button.style.setProperty("--size", `${((50 * Math.abs(100 * value)) / largest).toFixed(1)}%`);
@@ -122,17 +129,12 @@ function draw({ body, data, prompt, record, view, choose, ask, say }) {
   /** The tokens' numbers: what the chosen path brings from each. */
   function shade(split, value) {
     const largest = split ? Math.max(...split.map(Math.abs), 1) : 1;
-    buttons.forEach((button, s) => {
-      const part = split?.[s] ?? 0, weight = (Math.abs(part) / largest).toFixed(2), side = Math.sign(part), query = s === position;
-      const said = Math.abs(part) >= 5 ? signed(part / 100) : "", now = [weight, side, query, said].join();
-      if (now === shaded[s]) return;
-      shaded[s] = now;
-      button.style.setProperty("--weight", weight);
-      button.classList.toggle("wt-up", side > 0);
-      button.classList.toggle("wt-down", side < 0);
-      button.classList.toggle("wt-query", query);
-      button.lastChild.textContent = said;
+    tokens.forEach((_, s) => {
+      const part = split?.[s] ?? 0;
+      read.mark(s, Math.abs(part) / largest, Math.abs(part) >= 5 ? signed(part / 100) : "", part ? (part > 0 ? "up" : "down") : "");
     });
+    read.point(position, pinned);
+    numbers.refill();
     const best = split?.reduce((most, part, s) => (Math.abs(part) > Math.abs(split[most]) ? s : most), 0);
     if (!at[position]) from.textContent = "";
     else if (path < 0) from.textContent = "Click a bar: the tokens above are shaded by how much of it comes from each.";
@@ -143,9 +145,20 @@ function draw({ body, data, prompt, record, view, choose, ask, say }) {
   list(Boolean(view.all) && many);
   paint();
   // Only now: on the page each of the changes above would be followed up.
-  body.append(note ? make("p", { class: "wt-say" }, note) : "", make("p", { class: "wt-aside wt-how" }, how), box, from, after,
+  body.append(note ? make("p", { class: "wt-say" }, note) : "", how, read.box, from, after,
     row({ class: "wt-controls", "aria-label": "predictions" }, guesses), total,
-    make("div", { class: "wt-controls" }, make("label", {}, above, "above the mean over the vocabulary"), all), figure,
+    make("div", { class: "wt-controls" }, make("label", {}, above, "above the mean over the vocabulary"), all), figure, numbers.box,
     what ? what.panel : "");
   more();
+  return (next) => {
+    ({ prompt, record, view } = next);
+    ({ tokens, predicted, probability, rank, at } = record);
+    n = tokens.length;
+    asked = {};
+    position = pinned = (view.of ?? prompt) === prompt ? within(view.position, n, n - 1) : n - 1;
+    read.set(tokens);
+    what?.again(prompt, tokens);
+    paint();
+    more();
+  };
 }
