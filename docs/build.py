@@ -44,6 +44,7 @@ def main(site: Path) -> int:
         if status := sphinx([*options, str(source), str(site)]):
             return status
         pictures.draw(site / "_static" / "front")
+        shutil.copyfile(ROOT / "walkthrough/widgets/static/elements.js", site / "_static" / "front" / "elements.js")
         publishing.copy_engine(ROOT / "walkthrough", site, WEIGHTS)
         return 0
 

@@ -1,38 +1,35 @@
-"""How soon a page without Python shows a prompt of 256 tokens, beside what the kernel needs for its answer: medians.
+"""How soon a prompt of 256 tokens is shown: by a page without Python, and by JupyterLab and its kernel; medians, in turns.
 
-A new prompt, and a keystroke at the end of one, from the event to the second frame after the new numbers are on the page. The
-kernel's number is its answer alone, packed: without the way to the page, and without the page's drawing.
+A new prompt, and a keystroke at the end of one, from the event to the second frame after the new numbers are on the page. Both
+roads begin and end on the screen: the page's by its engine, in its worker; the kernel's by JupyterLab, its server and a kernel of
+its own. `--short` measures the kernel's answer alone, in this process, which leaves out the way to the page and its drawing.
 """
 
 import functools
 import http.server
 import shutil
 import statistics
-import sys
 import threading
-from pathlib import Path
 from time import perf_counter
 
+import driving
 import pytest
 
 from walkthrough import models, widgets
 from walkthrough.widgets.page import STATIC
 
-sys.path.append(str(Path(__file__).parents[1] / "browser"))
-import driving
-
 LONG = "import os\n" + " value = other\n    if x" * 40
 KINDS = ("Attention", "Logit", "Circuit", "Composition")
-TIMING = """async ([texts, rounds]) => {
-    const root = document.querySelector('.wt[role]'), field = document.querySelector('.wt-prompt'), took = []
+TIMING = """async ([texts, enter]) => {
+    const root = document.querySelector('.wt[role]'), field = root.querySelector('.wt-prompt'), took = []
     const frame = () => new Promise(requestAnimationFrame)
     for (const text of texts) {
         const before = root.dataset.drawn, start = performance.now()
         field.value = text
-        field.dispatchEvent(new Event('input'))
+        if (enter) field.form.requestSubmit(); else field.dispatchEvent(new Event('input'))
         while (root.dataset.drawn === before) {
             await frame()
-            if (performance.now() - start > 10000) throw new Error(document.querySelector('.wt-message').textContent)
+            if (performance.now() - start > 10000) throw new Error(root.querySelector('.wt-message').textContent)
         }
         await frame()
         took.push(performance.now() - start)
@@ -60,41 +57,65 @@ def served(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page():
-    """A page in headless Chromium."""
-    sync_api = pytest.importorskip("playwright.sync_api")
-    if (path := driving.chromium()) is None:
-        pytest.skip(driving.NO_CHROMIUM)
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=driving.QUIET)
-        yield browser.new_page(viewport={"width": 1400, "height": 1000})
-        browser.close()
+def lab(short, chrome, tmp_path_factory):
+    """A JupyterLab server and a page in its own window; None if it is to be short."""
+    if short:
+        yield None
+        return
+    with driving.serve("jupyterlab", tmp_path_factory.mktemp("lab")) as server:
+        page = chrome.new_context(viewport=driving.SIZE).new_page()
+        page.set_default_timeout(driving.MINUTE)
+        yield server, page
+        page.close()
+
+
+def in_jupyterlab(lab, kind):
+    """The same explorer in a notebook, whose kernel runs; what times a prompt there."""
+    server, page = lab
+    source = f'from walkthrough import widgets\nwidgets.{kind}Explorer("two-layer", "x")'
+    driving.open_notebook(page, server, server.write(kind, source))
+    driving.run_all_cells(page)
+    page.wait_for_selector(".wt-token")
+    return lambda text: page.evaluate(TIMING, [[text], True])[0]
+
+
+def in_this_process(explorer):
+    """What times the kernel's answer alone."""
+
+    def timed(text):
+        start = perf_counter()
+        explorer.answer({"prompt": text.replace("\\n", "\n")})
+        return 1000 * (perf_counter() - start)
+
+    return timed
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_prompts_of_256_tokens(page, served, kind, rounds):
+def test_prompts_of_256_tokens(page, served, lab, kind, rounds):
     (root, url), model, count = served, models.load("two-layer"), rounds(15)
     explorer = getattr(widgets, f"{kind}Explorer")(model, "x")
     html = f'<!doctype html><meta charset="utf-8"><meta name="walkthrough-engine" content="engine/">{explorer.page()}'
     (root / "page.html").write_text(html, encoding="utf-8")
     page.goto(url + "page.html")
     page.wait_for_selector(".wt-token")
-    fresh = [f"{chr(97 + i)} = 1\n{LONG}" for i in range(count + 2)]  # the first line differs: all of it is new
-    typed = [LONG + "\n" + "abcdefghijklmnopqrst"[: i + 1] for i in range(count + 2)]
-    escaped = lambda texts: [text.replace("\n", "\\n") for text in texts]
-    page.evaluate(TIMING, [escaped(fresh[:2] + typed[:2]), 0])  # the weights are here, the loops compiled
-    found = {
-        "a new prompt": (page.evaluate(TIMING, [escaped(fresh[2:]), 0]), fresh[2:]),
-        "a keystroke": (page.evaluate(TIMING, [escaped(typed[2:]), 0]), typed[2:]),
+    here = lambda text: page.evaluate(TIMING, [[text], False])[0]
+    there, road = (
+        (in_jupyterlab(lab, kind), "the kernel by JupyterLab")
+        if lab
+        else (in_this_process(explorer), "the kernel's answer alone")
+    )
+    prompts = {  # the first line of a new one differs: all of it is new
+        "a new prompt": [f"{chr(97 + i)} = 1\n{LONG}" for i in range(count + 2)],
+        "a keystroke": [LONG + "\n" + "abcdefghijklmnopqrst"[: i + 1] for i in range(count + 2)],
     }
-    lengths = {model.to_tokens(text).shape[1] for text in (fresh[-1], typed[-1])}
+    lengths = {model.to_tokens(texts[-1]).shape[1] for texts in prompts.values()}
     print(f"\n{kind} explorer, {' and '.join(map(str, sorted(lengths)))} tokens", end="")
-    for what, (times, texts) in found.items():
-        asked = []
-        for text in texts:
-            start = perf_counter()
-            explorer.answer({"prompt": text})
-            asked.append(1000 * (perf_counter() - start))
-        engine, kernel = statistics.median(times), statistics.median(asked)
-        print(f"\n{what}: the page's engine {engine:.0f} ms, the kernel's answer {kernel:.0f} ms", end="")
+    for what, texts in prompts.items():
+        took = [(here(text), there(text)) for text in (text.replace("\n", "\\n") for text in texts)]
+        engine, kernel = (
+            statistics.median(each) for each in zip(*took[2:])
+        )  # at first weights are fetched, loops compiled
+        print(f"\n{what}: the page's engine {engine:.0f} ms, {road} {kernel:.0f} ms", end="")
     print()
+    if lab:
+        driving.clear(lab[1])

@@ -5,17 +5,12 @@ In the page a gesture is set against a frame in which nothing is asked; in the k
 
 import json
 import statistics
-import sys
-from pathlib import Path
 from time import perf_counter
 
 import pytest
 import torch
 
 from walkthrough import attribution, models, widgets
-
-sys.path.append(str(Path(__file__).parents[1] / "browser"))
-import driving
 
 LONG = " value = other\n    if x" * 42
 TIMING = """async rounds => {
@@ -67,18 +62,6 @@ GESTURES = {
 @pytest.fixture(scope="module")
 def model():
     return models.load("two-layer")
-
-
-@pytest.fixture(scope="module")
-def page():
-    """A page in headless Chromium."""
-    sync_api = pytest.importorskip("playwright.sync_api")
-    if (path := driving.chromium()) is None:
-        pytest.skip(driving.NO_CHROMIUM)
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=driving.QUIET)
-        yield browser.new_page(viewport={"width": 1400, "height": 1000})
-        browser.close()
 
 
 def explorer(kind, model):

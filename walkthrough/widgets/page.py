@@ -5,6 +5,7 @@ import hashlib
 import html
 import io
 import json
+import re
 import warnings
 import zlib
 from collections.abc import Sequence
@@ -21,7 +22,16 @@ from walkthrough.widgets.either import MISSING, either
 
 STATIC = Path(__file__).parent / "static"
 CSS = (STATIC / "explorer.css").read_text("utf-8")
-SHARED = "\n".join((STATIC / name).read_text("utf-8") for name in ("asking.js", "explorer.js"))
+
+
+def slim(script: str) -> str:
+    """A script of static/ without comments and indentation: every notebook and page carries it, twice in a saved one."""
+    bare = re.sub(r"^\s*/\*\*.*?\*/\n", "", script, flags=re.DOTALL | re.MULTILINE)
+    bare = re.sub(r"(^|  )//.*$", "", bare, flags=re.MULTILINE)
+    return re.sub(r"^\s+", "", bare, flags=re.MULTILINE)
+
+
+SHARED = "\n".join(slim((STATIC / name).read_text("utf-8")) for name in ("elements.js", "asking.js", "explorer.js"))
 # The same explorer may be on a page twice: each script takes a place that none has taken, with the state beside it.
 START = """const place = document.querySelector("[data-explorer=" + {id} + "]:not([data-taken])");
 place.dataset.taken = "";
@@ -70,7 +80,7 @@ class Page(anywidget.AnyWidget):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         if "script" in cls.__dict__:  # anywidget makes a subclass of its own for each widget
-            own = [(STATIC / name).read_text("utf-8") for name in (*cls.beside, cls.script)]
+            own = [slim((STATIC / name).read_text("utf-8")) for name in (*cls.beside, cls.script)]
             cls._script = "\n".join([SHARED, *own])
             start = f"{cls.entry}(widget, draw, {json.dumps(cls.name)})"
             cls._esm = f"{cls._script}\nexport default {{ render: (widget) => {start} }};"

@@ -1,28 +1,6 @@
-/* What the front page and the training page share: elements, tokens as code, bars, and choices that need no model. */
+/* What the front page and the training page share, after elements.js: tokens as code, bars, and choices that need no model. */
 (() => {
-  const MARKS = { " ": "·", "\n": "⏎", "\t": "⇥" };
-  const visible = (token) => token.replace(/[ \n\t]/g, (c) => MARKS[c]);
-  const quoted = (token) => `“${visible(token)}”`;
   const percent = (share) => `${(100 * share).toFixed(1)} %`;
-
-  /** An element with attributes (`on…` are listeners) and children. */
-  function make(tag, attributes = {}, ...children) {
-    const element = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) {
-      if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-      else if (value === true) element.setAttribute(name, "");
-      else if (value !== false && value != null) element.setAttribute(name, value);
-    }
-    element.append(...children.filter((child) => child != null));
-    return element;
-  }
-
-  function svg(tag, attributes = {}, ...children) {
-    const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-    for (const [name, value] of Object.entries(attributes)) if (value != null) element.setAttribute(name, value);
-    element.append(...children);
-    return element;
-  }
 
   /** Next tokens with bars as long as their probabilities; `said` stands out. */
   function bars(top, said, label) {

@@ -26,13 +26,6 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
     on.includes(kind) && times >= least && (!only || only === first || only === second));
   const times = (edge) => `${edge.times.toFixed(2)} ×`;
 
-  const svg = (tag, attributes, ...children) => {
-    const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-    for (const [name, value] of Object.entries(attributes))
-      if (name.startsWith("on")) element.addEventListener(name.slice(2), value); else element.setAttribute(name, value);
-    element.append(...children);
-    return element;
-  };
   const layers = make("select", { class: "wt-pair", onchange: () => {
     pair = Number(layers.value);
     only = "";

@@ -1,22 +1,6 @@
 // What every explorer shares, after asking.js. A script beside this one defines `draw(page)`, which gives what draws
 // the next prompt, `again({ prompt, record, view })`; `page.py` joins them.
 
-const MARKS = { " ": "·", "\n": "⏎", "\t": "⇥" };
-const quoted = (token) => `“${visible(token)}”`;
-const visible = (token) => token.replace(/[ \n\t]/g, (c) => MARKS[c]);
-
-/** An element with attributes (`on…` are listeners) and children. */
-function make(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (value === true) element.setAttribute(name, "");
-    else if (value !== false && value != null) element.setAttribute(name, value);
-  }
-  element.append(...children.filter((child) => child != null));
-  return element;
-}
-
 /** Bytes as Python stores them, in base64, or as the page's engine gives them. */
 const bytes = (stored) => (typeof stored === "string" ? Uint8Array.from(atob(stored), (c) => c.charCodeAt(0)) : stored);
 

@@ -1,13 +1,7 @@
 /** A film of tokens on a circle or a sphere: a slider over time, a button that plays it, curves with a marker beside it. */
 function draw({ body, data, view, choose }) {
-  const { times, order, films, curves } = data, SIZE = 240, R = 108, WIDTH = 360, HEIGHT = 104, LEFT = 40, RIGHT = 10, TOP = 18, BOTTOM = 18;
+  const { times, order, films, curves } = data, SIZE = 240, R = 108, WIDTH = 360, HEIGHT = 116, LEFT = 40, RIGHT = 10, TOP = 18, BOTTOM = 32;
   let film = within(order.indexOf(view.film), order.length), now = within(view.at, times.length, 0), timer = null;
-  const svg = (tag, attributes = {}, ...children) => {
-    const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-    element.append(...children);
-    return element;
-  };
   const stored = order.map((name) => bytes(films[name].points));  // [time][token][dim], from -1 to 1 in 255 steps
   const coordinate = (i, k) => {
     const { tokens, dims } = films[order[film]];
@@ -40,7 +34,8 @@ function draw({ body, data, view, choose }) {
         svg("path", { d: `M${LEFT} ${TOP} V${HEIGHT - BOTTOM} H${WIDTH - RIGHT}` }), svg("path", { class: "wt-curve", d }),
         svg("text", { x: LEFT, y: 11 }, name),
         ...[low, high].map((value) => svg("text", { x: LEFT - 4, y: y(value) + 4, "text-anchor": "end" }, shape(value))),
-        ...ends.map((i) => svg("text", { x: x(i), y: HEIGHT - 5, "text-anchor": "middle" }, String(+times[i].toPrecision(3)))),
+        ...ends.map((i) => svg("text", { x: x(i), y: HEIGHT - 18, "text-anchor": "middle" }, String(+times[i].toPrecision(3)))),
+        svg("text", { x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 4, "text-anchor": "middle" }, "time"),
         svg("path", { class: "wt-cursor", d: `M${x(now).toFixed(1)} ${TOP} V${HEIGHT - BOTTOM}` }));
     }));
   }
@@ -57,8 +52,15 @@ function draw({ body, data, view, choose }) {
     film = which.selectedIndex; choose({ film: order[film] }); paint(); } }, ...order.map((name) => make("option", { value: name }, name)));
   which.selectedIndex = film;
   which.hidden = order.length < 2;
-  body.append(make("div", { class: "wt-controls" }, which, button, make("label", { class: "wt-time" }, "time", slider, shownAt)),
-    make("div", { class: "wt-film" }, sphere, charts), said);
+  const how = instructed("Play, or move the slider, or click in a chart, to see the tokens at another time.");
+  const table = behind(() => {
+    const own = Object.entries(curves[order[film]] ?? {});
+    return [numbered(`${order[film]}: the curves`, ["time", ...own.map(([name]) => name)], times.map((time, j) => [shape(+time.toPrecision(3)), ...own.map(([, values]) => shape(values[j]))])),
+      numbered(`${order[film]}: where each token is at ${at()}`, ["token", "x", "y", ...(films[order[film]].dims > 2 ? ["z"] : [])],
+        Array.from({ length: films[order[film]].tokens }, (_, t) => [String(t), ...Array.from({ length: Math.min(3, films[order[film]].dims) }, (_, k) => coordinate(t, k).toFixed(2))]))];
+  });
+  body.append(how, make("div", { class: "wt-controls" }, which, button, make("label", { class: "wt-time" }, "time", slider, shownAt)),
+    make("div", { class: "wt-film" }, sphere, charts), said, table.box);
 
   function move(i) { stop(); now = i; choose({ at: now }); paint(); }
   function stop() { clearInterval(timer); timer = null; button.textContent = "play"; said.setAttribute("aria-live", "polite"); }
@@ -82,6 +84,7 @@ function draw({ body, data, view, choose }) {
     slider.setAttribute("aria-valuetext", at());
     shownAt.textContent = at();
     said.textContent = numbers();
+    if (!timer) table.refill();
     Object.assign(body.dataset, { at: now, film: order[film] });
   }
   paint();
@@ -96,7 +99,7 @@ async function project({ model, el }, draw, name) {
   // Else Jupyter takes the arrow keys for moving between cells.
   root.addEventListener("focusin", ({ target }) => { target.dataset.lmSuppressShortcuts = "true"; });
   message.textContent = data.error || "";
-  root.replaceChildren(message, body);
+  root.replaceChildren(heading(name), message, body);
   const choose = (changes) => { model.set("view", { ...model.get("view"), ...changes }); model.save_changes(); };
   if (!data.error) draw({ body, data, view: model.get("view"), choose });
 }

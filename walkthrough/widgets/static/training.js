@@ -1,15 +1,8 @@
 // A run of training: curves, heads with a switch each, the pattern of a head; and a slider over what was measured.
 
-const SVG = "http://www.w3.org/2000/svg";
-const WIDTH = 460, HEIGHT = 172, LEFT = 34, BOTTOM = 22;
+const WIDTH = 460, HEIGHT = 190, LEFT = 34, BOTTOM = 38;
 const DASHES = ["6 4", null, "2 3", "8 3 2 3"];  // one for each layer
 
-function svg(tag, attributes = {}, ...children) {
-  const element = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) if (value != null) element.setAttribute(name, value);
-  element.append(...children.filter((child) => child != null));
-  return element;
-}
 const colour = (i) => `rgb(var(--c${i % 8}))`;
 const short = (tokens) => (tokens >= 1e6 ? `${+(tokens / 1e6).toFixed(2)}M` : tokens >= 1e4 ? `${Math.round(tokens / 1e3)}k` : String(tokens));
 const grouped = (number) => number.toLocaleString("en-US");
@@ -23,16 +16,17 @@ function ticks(limit) {
 
 /** A chart of lines {label, values, stroke, dash, off, named} over the tokens. */
 function drawChart(holder, { lines, tokens, end, top, label, marks, rule, cursor, right }) {
-  const TOP = marks.length ? 28 : 8;  // the names of marks stand above
+  const TOP = marks.length ? 30 : 8;  // the names of marks stand above
   const x = (at) => LEFT + (WIDTH - LEFT - right) * at / (end || 1);
   const y = (value) => HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * Math.min(value, top) / top;
   const parts = [svg("path", { class: "wt-axis", d: `M${LEFT} ${TOP} V${HEIGHT - BOTTOM} H${WIDTH - right}` })];
   for (const tick of ticks(top)) parts.push(svg("text", { x: LEFT - 4, y: y(tick) + 4, "text-anchor": "end" }, String(+tick.toFixed(2))));
-  for (const tick of ticks(end)) parts.push(svg("text", { x: x(tick), y: HEIGHT - 8, "text-anchor": "middle" }, short(tick)));
+  for (const tick of ticks(end)) parts.push(svg("text", { x: x(tick), y: HEIGHT - 21, "text-anchor": "middle" }, short(tick)));
+  parts.push(svg("text", { x: (LEFT + WIDTH - right) / 2, y: HEIGHT - 4, "text-anchor": "middle" }, "tokens learnt from"));
   if (rule) parts.push(svg("path", { class: "wt-rule", d: `M${LEFT} ${y(rule)} H${WIDTH - right}` }));
   marks.forEach(([at, what, head], i) => parts.push(
     svg("path", { class: "wt-rule", d: `M${x(at)} ${TOP} V${HEIGHT - BOTTOM}` }),
-    svg("text", { class: "wt-note", x: x(at), y: TOP - 4 - 11 * (i % 2), "text-anchor": "middle" }, `${what === "ablate" ? "−" : "+"}${head}`)));
+    svg("text", { class: "wt-note", x: x(at), y: TOP - 4 - 12 * (i % 2), "text-anchor": "middle" }, `${what === "ablate" ? "−" : "+"}${head}`)));
   for (const line of lines) {
     const d = line.values.map((value, i) => `${i ? "L" : "M"}${x(tokens[i]).toFixed(1)} ${y(value).toFixed(1)}`).join("");
     parts.push(svg("path", { class: `wt-curve${line.off ? " wt-off" : ""}`, d, stroke: line.stroke, "stroke-dasharray": line.dash, "data-line": line.label }));
@@ -45,7 +39,7 @@ function drawChart(holder, { lines, tokens, end, top, label, marks, rule, cursor
   for (const name of names) {
     lowest = Math.min(name.at + 4, lowest);
     parts.push(svg("text", { x: x(tokens[last]) + 3, y: lowest, style: `fill: ${name.stroke}` }, name.label));
-    lowest -= 11;
+    lowest -= 12;
   }
   if (cursor != null) parts.push(svg("path", { class: "wt-cursor", d: `M${x(tokens[cursor])} ${TOP} V${HEIGHT - BOTTOM}` }));
   holder.replaceChildren(svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label }, ...parts));
@@ -74,7 +68,7 @@ function draw(body, data, { click, alive }) {
     previous_token: chart("previous-token score of each head", "previous_token", 34),
   };
   const canvas = make("canvas", { role: "img" });
-  const title = make("h4"), looks = make("p", { class: "wt-say wt-looks" });
+  const title = make("h4"), looks = make("p", { class: "wt-say wt-looks", "aria-live": "polite" });
   const square = make("div", { class: "wt-square", onpointermove: (event) => at(event), onpointerleave: () => paint() }, canvas);
   const pattern = make("div", { class: "wt-chart" }, title, square, looks);
   const cards = names.map((name, i) => {
@@ -91,11 +85,18 @@ function draw(body, data, { click, alive }) {
     const group = make("div", { class: "wt-layer", role: "group", "aria-label": `heads of layer ${layer}` }, make("h4", {}, `layer ${layer}`), ...own.map(({ card }) => card));
     return group;
   });
+  const table = behind(() => {
+    const losses = Object.entries(now.loss), shown = (values) => values.map((value) => value.toFixed(2));
+    const of = (kind, words) => numbered(words, ["tokens", ...names.map((name) => `head ${name}`)], now.tokens.map((at, i) => [grouped(at), ...shown(now[kind][i])]));
+    return [numbered("Loss, in nats", ["tokens", ...losses.map(([name]) => name)], now.tokens.map((at, i) => [grouped(at), ...shown(losses.map(([, values]) => values[i]))])),
+      of("prefix_matching", "Prefix-matching scores"), of("previous_token", "Previous-token scores")];
+  });
   body.replaceChildren(
+    instructed(`${alive ? "Ablate a head while the run goes on, or restore it. " : ""}Move the slider, or, when the run rests, point at a chart, to see an earlier measurement; point at the square to see where a token looks.`),
     make("div", { class: "wt-controls" }, ...(alive ? [pause, stop] : []), bar, said),
     make("div", { class: "wt-charts" }, charts.loss.box, pattern, charts.prefix_matching.box, charts.previous_token.box),
     make("div", { class: "wt-controls" }, make("label", { class: "wt-time" }, "measured after", slider, when), make("label", {}, "pattern of", whose)),
-    ...layers);
+    ...layers, table.box);
 
   const index = () => Math.max(0, chosen == null ? now.tokens.length - 1 : Math.min(chosen, now.tokens.length - 1));
   /** Of the heads that work, the one with the highest score; of all, if none works. */
@@ -170,6 +171,7 @@ function draw(body, data, { click, alive }) {
     if (now.speed) speed = `, ${grouped(now.speed)} tokens/s`;
     const left = running && now.left != null ? `, about ${now.left < 90 ? `${now.left} s` : `${Math.round(now.left / 60)} min`} left` : "";
     said.textContent = `${grouped(now.at)} of ${grouped(now.goal)} tokens${speed}${left}${now.state === "paused" ? ": paused" : ""}`;
+    looks.setAttribute("aria-live", running ? "off" : "polite");  // a reader of the screen would be told every measurement
     slider.max = Math.max(0, n - 1);
     slider.value = i;
     if (!n) return;
@@ -199,6 +201,7 @@ function draw(body, data, { click, alive }) {
       button.setAttribute("aria-label", `${button.dataset.do} head ${name}`);
     }
     paintPattern(i);
+    table.refill();
     body.dataset.state = now.state;
     body.dataset.measured = n;
   }
@@ -232,7 +235,7 @@ async function watch({ model, el }, draw, name) {
     if (panel) panel.update(data);
     else panel = draw(body, data, { click, alive });
   }
-  root.replaceChildren(message, body);
+  root.replaceChildren(heading(name), message, body);
   const theme = new MutationObserver(() => panel?.paint());
   for (const element of [document.documentElement, document.body]) theme.observe(element, { attributes: true });
   model.on("msg:custom", heard);
