@@ -2,8 +2,10 @@
 
 import json
 import mimetypes
+import re
 
 import driving
+import numpy as np
 import pytest
 
 from walkthrough import models, paths, widgets
@@ -112,12 +114,48 @@ def use(page, model):
     label = page.get_attribute(".wt-cut [data-of='1:6']", "aria-label")
     shares = falls(model, [(1, 6)], frozen).split()
     assert label == f"zero-ablate head 1:6: {shares[3]} then"
+    left = [falls(model, [(layer, head)], frozen).split()[3] for layer in range(2) for head in range(8)]
+    middle = re.search(r"the median over heads is (\S+)\.$", page.inner_text(".wt-turns")).group(1)
+    assert abs(float(middle) - np.median([float(share) for share in left])) < 0.011
     page.click(".wt-each summary")
     page.wait_for_function("() => document.querySelectorAll('.wt-each tbody tr').length === 23")
     page.click(".wt-none")
     assert said(page, "Nothing is ablated") == "Nothing is ablated: choose a head."
     assert page.locator(".wt-which [aria-pressed='true']").count() == 0
     assert page.locator(".wt-share:visible").count() == 0
+
+
+def test_a_frozen_pattern_that_nothing_changes_is_said_to_change_nothing(live, explorers):
+    page = live(explorers["attention"], changed={"ablate": [[1, 6]], "freeze": [[1, 7], [0, 2]]})
+    assert "What is frozen changes nothing here" in said(page, "Without head 1:6, and with the patterns of")
+    page.click(".wt-cut [data-of='0:7']")
+    assert "changes nothing" not in said(page, "Without head 0:7, and with the patterns of")
+
+
+def test_pasted_lines_stay_lines_and_what_is_drawn_of_another_prompt_pales(live, explorers):
+    page = live(explorers["attention"])
+    page.wait_for_selector(".wt-head")
+    clipped = "[...document.querySelectorAll('.wt-head small')].filter(s => s.scrollWidth > s.clientWidth).length"
+    for token in page.query_selector_all(".wt-token"):  # whatever is looked at, each head's number has room
+        token.hover()
+        assert page.evaluate(clipped) == 0
+    page.fill(".wt-prompt", "")
+    page.evaluate("""() => {
+        const field = document.querySelector(".wt-prompt"), text = new DataTransfer()
+        text.setData("text/plain", "x = 'a\\\\b'\\r\\n\\ty")
+        field.dispatchEvent(new ClipboardEvent("paste", { clipboardData: text, cancelable: true }))
+    }""")
+    assert page.input_value(".wt-prompt") == r"x = 'a\\b'\n\ty"
+    page.click(".wt-go")
+    page.wait_for_function("document.querySelector('.wt-message').textContent.includes('empty') === false")
+    page.fill(".wt-prompt", "")
+    page.click(".wt-go")
+    page.wait_for_function("document.querySelector('.wt-message').textContent.includes('is empty')")
+    assert page.locator(".wt-body.wt-old").count() == 1
+    page.fill(".wt-prompt", "try:")
+    page.click(".wt-go")
+    page.wait_for_selector(".wt-body:not(.wt-old)")
+    assert page.inner_text(".wt-message") == ""
 
 
 @pytest.mark.parametrize("kind", ["attention", "logit"])

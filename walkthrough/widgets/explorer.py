@@ -74,7 +74,7 @@ def named(model: Any, ids: Tensor) -> list[str]:
 def prompt_tokens(model: Any, prompt: str) -> Tensor:
     """A prompt's ids, `<BOS>` first, as one batch; ValueError for an empty prompt and for one longer than the context."""
     if not prompt:
-        raise ValueError("the prompt is empty: type some text, for example `for i in`")
+        raise ValueError("the prompt is empty: type some text, for example: for i in")
     return model.to_tokens(prompt)
 
 
@@ -92,7 +92,7 @@ class Explorer(Page):
             self.data = self.fixed()
             given = [prompts] if isinstance(prompts, str) or not isinstance(prompts, Iterable) else list(prompts)
             if not given or not all(isinstance(prompt, str) for prompt in given):
-                raise ValueError("prompts are texts, one or more: give some, for example `for i in`")
+                raise ValueError("prompts are texts, one or more: give some, for example: for i in")
             self.data["prompts"] = {prompt: self.look(prompt) for prompt in given}
             self.data["order"] = list(self.data["prompts"])  # a page would put a prompt like "42" first
             if found := engine_models(self.models if hasattr(self, "models") else {"": self.model}):

@@ -128,9 +128,9 @@ function ablations({ prompt, tokens, heads, view, choose, ask, changed }) {
     });
     turns.hidden = !left;
     if (left) {
-      const order = every.map((_, i) => i).sort((i, j) => left[i] - left[j]), middle = order[Math.floor(order.length / 2)];
+      const order = every.map((_, i) => i).sort((i, j) => left[i] - left[j]), middle = (left[order[(order.length - 1) >> 1]] + left[order[order.length >> 1]]) / 2;
       turns.textContent = `Ablated one at a time${frozen.size ? ", with the same patterns frozen" : ""}: ${quoted(alone.words[position][mine])}, which has `
-        + `${two(alone.before[position][mine])} ${here}, is left with ${two(left[order[0]])} without ${every[order[0]]}, the least, and with ${two(left[middle])} without the head in the middle.`;
+        + `${two(alone.before[position][mine])} ${here}, is left with ${two(left[order[0]])} without ${every[order[0]]}, the least; the median over heads is ${two(middle)}.`;
     }
     found.hidden = loss.hidden = each.hidden = !answer;
     if (!answer) {
@@ -140,7 +140,9 @@ function ablations({ prompt, tokens, heads, view, choose, ask, changed }) {
     const words = answer.words[position], [before, after] = [answer.before[position], answer.after[position]], next = answer.next[position];
     const word = within(at.word === "next" ? next : at.word, words.length), first = after.indexOf(Math.max(...after));
     said.textContent = `${without(answer)}, ${quoted(words[word])} ${moved(two(before[word]), two(after[word]))} ${here}`
-      + `${first === word ? "" : `; the likeliest is now ${quoted(words[first])}, with ${two(after[first])}`}.`;
+      + `${first === word ? "" : `; the likeliest is now ${quoted(words[first])}, with ${two(after[first])}`}.`
+      + (answer.freeze.length && answer.freeze.every(([l]) => l <= Math.min(...answer.ablate.map(([layer]) => layer)))
+        ? " What is frozen changes nothing here: only later layers read what is ablated." : "");
     const bar = (share) => make("td", { class: "wt-share", style: `--share: ${(100 * share).toFixed(1)}%` }, two(share));
     found.replaceChildren(numbered(`Probabilities ${here}`, ["token", "as it is", "changed"], words.map((text, i) => [
       make("span", {}, visible(text), i === next ? make("small", {}, " comes next") : null), bar(before[i]), bar(after[i])])));

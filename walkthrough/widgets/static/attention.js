@@ -30,7 +30,7 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
   } });
   weighted.checked = Boolean(view.weighted);
   const controls = make("div", { class: "wt-controls" }, chooser(0, "layer"),
-    layers.length > 1 ? chooser(1, "a second one") : null, make("label", {}, weighted, "times |v W_O| (largest: 1)"));
+    layers.length > 1 ? chooser(1, "a second one") : null, make("label", {}, weighted, "times the size of what is moved, |v W_O|"));
   const panels = make("div", { class: "wt-panels" });
   const whose = make("p", { class: "wt-aside wt-whose", hidden: true });
   const what = data.heads && ablations({ prompt, tokens, heads: data.heads, view, choose, ask, changed: (answer, model, words) => {
@@ -92,7 +92,8 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
       const h = within(head, heads.length);
       pressed(heads, h);
       heads.forEach((button, i) => { const [token, share] = best(l, i);
-        written(button.lastChild, `${visible(token)} ${share}`);
+        const text = visible(token), short = text.length > 5 ? `${text.slice(0, 4)}…` : text;  // so that the number has room
+        written(button.lastChild, `${short} ${share}`);
       });
       tokens.forEach((_, k) => {
         const share = k <= query ? weight(l, h, query, k) : 0;
@@ -101,7 +102,7 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
       read.point(query, pinned);
       const [token, share] = best(l, h), name = `head ${layers[l].layer}:${h}`;
       written(say, `From ${quoted(tokens[query])} (position ${query}), ` + (weighted.checked
-        ? `${name} takes most from ${quoted(token)}: ${share} of what it could from the largest value.`
+        ? `${name} takes most from ${quoted(token)}: ${share}, where 1 would be all of its attention on the largest value.`
         : `${name} attends most to ${quoted(token)}: ${share}.`));
     }
     what?.look(query);

@@ -122,12 +122,23 @@ async function explore({ model, el }, draw, name) {
   const root = make("div", { class: "wt", role: "region", "aria-label": name });
   const message = make("p", { class: "wt-message", role: "status" }), extra = make("div", { class: "wt-extra", style: "max-width: 100%; overflow: auto" });
   let data, own, again, drawn = 0;
-  const tell = (text) => { message.textContent = text; };
+  /** Say what is wrong: then what is drawn is of the prompt before, and pales. */
+  const tell = (text) => {
+    message.textContent = text;
+    body.classList.toggle("wt-old", Boolean(text && data?.prompts) && unescaped(field.value) !== shown());
+  };
   const { ask, heard, alone } = asking(model, { data: () => data, tell, view: () => model.get("view"), extra });
   const choose = (changes) => { model.set("view", { ...model.get("view"), ...changes }); model.save_changes(); };
   const field = make("input", {
     class: "wt-prompt", spellcheck: "false", autocomplete: "off", autocapitalize: "off",
     title: "\\n is a line break, \\t a tab, \\\\ a backslash", oninput: () => { if (alone() && data.engine) show(unescaped(field.value), true); },
+    onpaste: (event) => {  // a field of one line would make spaces of line breaks and tabs
+      const text = event.clipboardData.getData("text/plain").replace(/\r\n?/g, "\n");
+      if (!/[\n\t]/.test(text)) return;
+      event.preventDefault();
+      field.setRangeText(escaped(text), field.selectionStart, field.selectionEnd, "end");
+      field.dispatchEvent(new Event("input"));
+    },
   });
   const examples = make("select", { class: "wt-examples", "aria-label": "stored prompts", onchange: () => show(examples.value) });
   const body = make("div", { class: "wt-body" });

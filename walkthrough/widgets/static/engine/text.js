@@ -45,7 +45,7 @@ export class Reader {
 
   /** A prompt's ids, <BOS> first; an Error for an empty prompt, and for one that is longer than the context. */
   prompt(text, n_ctx) {
-    if (!text) throw new Error("the prompt is empty: type some text, for example `for i in`");
+    if (!text) throw new Error("the prompt is empty: type some text, for example: for i in");
     const ids = [this.bos, ...this.pieces(text)];
     if (ids.length > n_ctx) {
       throw new Error(`this prompt is ${ids.length} tokens long (with <BOS>), but the model's context is ${n_ctx}: `
