@@ -1,10 +1,10 @@
 """Three questions to each student about what this student handed in, with what to listen for: a page for the teacher.
 
-The questions are the teacher's (`graders/oral.py`); the numbers, lines and plots are of the student's own run, which is done again
+The questions are the teacher's (`graders/oral.md`); the numbers, lines and plots are of the student's own run, which is done again
 in a sandbox. The same student gets the same questions each time.
 """
 
-import ast
+import contextlib
 import html
 import random
 from collections.abc import Mapping, Sequence
@@ -18,11 +18,11 @@ from walkthrough.exercises.check import WRONG
 from walkthrough.homework import course as courses
 from walkthrough.homework.judge import Judged, judge
 from walkthrough.homework.names import check_assignment
-from walkthrough.homework.question import LINE, LOOK, NUMBER, Question, described, fields, slow_way
+from walkthrough.homework.own_code import lines_of, parameters
+from walkthrough.homework.question import LINE, LOOK, NUMBER, Question, described, fields, right_one
 from walkthrough.homework.task import Task, seed_for
 
 KINDS = {NUMBER: "a number of yours", LINE: "a line of yours", LOOK: "what your run showed"}
-TELLING = ("@", "softmax", "einsum", "linalg", "kron", "hook", "index", "cumsum", "sigmoid", "return", "for ", "if ")
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{assignment}, {student}: questions</title>
 <meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
@@ -37,13 +37,14 @@ details {{border-left: .25rem solid #8888; padding-left: .8rem}} mark {{padding:
 
 
 class Asked(NamedTuple):
-    """A question as it is put to one student: its task, what to show, what to ask, what to listen for."""
+    """A question as it is put to one student: its task, what to show, what to ask, what to listen for; what `shown` is part of."""
 
     label: str
     kind: str
     shown: str
     ask: str
     listen: str
+    whole: str = ""
 
 
 def recorder(task: Task, question: Question) -> tuple[Task, list]:
@@ -74,58 +75,32 @@ def in_order(questions: Sequence[Question], secret: str, assignment: str, studen
     return first + [question for question in left if question not in first]
 
 
-def lines_of(notebook: NotebookNode, name: str) -> list[str]:
-    """The lines of a student's own function or value that tell most, the most telling first; none if there is no such thing."""
-    for cell in reversed([cell for cell in notebook.cells if cell.cell_type == "code"]):
-        try:
-            tree = ast.parse(cell.source)
-        except (SyntaxError, ValueError, RecursionError):
-            continue
-        for node in reversed(tree.body):
-            if isinstance(node, ast.FunctionDef) and node.name == name:
-                statements = [part for part in ast.walk(node) if isinstance(part, (ast.Assign, ast.AugAssign, ast.Return,
-                                                                                   ast.For, ast.Expr, ast.If))]  # fmt: skip
-                return ranked([text for part in statements if (text := first_line(cell.source, part))])
-            value = isinstance(node, ast.Assign) and not (
-                isinstance(node.value, ast.Constant) and node.value.value is ...
-            )
-            if value and any(getattr(target, "id", "") == name for target in node.targets):
-                return [ast.get_source_segment(cell.source, node) or ""]
-    return []
-
-
-def first_line(source: str, node: ast.stmt) -> str:
-    """A statement as it is written; of one that holds others, its first line. "" for a docstring or a stub."""
-    text = ast.get_source_segment(source, node) or ""
-    if isinstance(node, (ast.For, ast.If)):
-        return text.split("\n", 1)[0]
-    stub = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    return "" if stub or "NotImplementedError" in text else text
-
-
-def ranked(lines: list[str]) -> list[str]:
-    """Lines by how much is done in them."""
-    return sorted(dict.fromkeys(lines), key=lambda text: (-sum(text.count(word) for word in TELLING), -len(text), text))
+def about_number(question: Question, task: Task, kept: Sequence, names: Sequence[str]) -> Asked:
+    """A question about what the student's function answered, and what a right one does."""
+    (inputs, answer), *more = kept
+    numbers = fields(answer, more[0][1] if more else None, question.first)
+    given = [f"\n  {name}: {described(value, question.shows_all)}" for name, value in zip(names, inputs)]
+    shown = f"{task.name} was called with{''.join(given)}" if given else task.name
+    if question.shows_all:
+        shown += f"{chr(10) + 'and returned' if given else ':'}{described(answer, full=True)}"
+    listen = question.listen.format(**numbers)
+    if task.oracle is not None:
+        listen += f" (A right answer {right_one(answer, task.oracle(*inputs), question.first)}.)"
+    if question.also:
+        with contextlib.suppress(TypeError, ValueError, RuntimeError, LookupError):  # an answer of another form
+            listen += f" ({question.also(answer, *inputs)})"
+    return Asked(question.label, question.kind, shown, question.ask.format(**numbers), listen)
 
 
 def asked(question: Question, judged: Judged, release: NotebookNode, task: Task, kept: Sequence) -> Asked | None:
     """The question put to this student, or None if what it is about is not there."""
-    put = lambda text, **numbers: text.format(**numbers) if numbers else text
     if question.kind == NUMBER:
-        if not kept:
-            return None
-        (inputs, answer), *more = kept
-        numbers = fields(answer, more[0][1] if more else None)
-        said = "; ".join(map(described, inputs)) if task.oracle or len(inputs) > 2 else ""
-        shown = f"`{task.name}` was called with: {said}" if said else f"`{task.name}`"
-        listen = put(question.listen, **numbers)
-        if task.oracle is not None:
-            listen += f" (The slow way {slow_way(answer, task.oracle(*inputs))}.)"
-        return Asked(question.label, question.kind, shown, put(question.ask, **numbers), listen)
+        return about_number(question, task, kept, parameters(release, task.name)) if kept else None
     if question.kind == LINE:
-        lines = lines_of(judged.notebook, task.name)
-        start = "This is yours. Say what each name in it is, and what shape comes out. Then: "
-        return Asked(question.label, question.kind, lines[0], start + question.ask, question.listen) if lines else None
+        lines, whole = lines_of(judged.notebook, task.name)
+        start = "Say of the marked line what each name in it is and, if it makes something, of what shape. Then: "
+        ask = start * bool(whole) + question.ask
+        return Asked(question.label, question.kind, lines[0], ask, question.listen, whole) if lines else None
     source = next((cell.source for cell in release.cells if cell.get("id") == question.cell), None)
     for cell in judged.notebook.cells:
         if cell.cell_type == "code" and (cell.get("id") == question.cell or (source and cell.source == source)):
@@ -165,7 +140,7 @@ def questions_for(
     if not any(put.kind in (NUMBER, LINE) for put in found):
         stopped = next((verdict.sentence for verdict in judged.verdicts.values() if verdict.mark == WRONG), "")
         raise ValueError(
-            f"{student}: nothing of {assignment} was attempted, or nothing ran {f'({stopped})' if stopped else ''}"
+            f"{student}: nothing of {assignment} was attempted, or nothing ran" + f" ({stopped})" * bool(stopped)
         )
     return found
 
@@ -178,11 +153,17 @@ def page(assignment: str, student: str, found: Sequence[Asked]) -> str:
         shown = (
             f'<img alt="The student\'s own plot" src="{html.escape(put.shown)}">'
             if picture
-            else f"<pre>{html.escape(put.shown)}</pre>"
+            else f"<pre>{marked(put)}</pre>"
         )
         parts.append(f"<h2>{number}. {html.escape(put.label)}: {KINDS[put.kind]}</h2>\n{shown}\n<p>{html.escape(put.ask)}</p>\n"
                      f"<details open><summary>Listen for</summary><p>{html.escape(put.listen)}</p></details>")  # fmt: skip
     return PAGE.format(assignment=html.escape(assignment), student=html.escape(student), questions="\n".join(parts))
+
+
+def marked(put: Asked) -> str:
+    """What is shown, as HTML: a line within its function, where there is one."""
+    before, line, after = map(html.escape, (put.whole or put.shown).partition(put.shown))
+    return f"{before}<mark>{line}</mark>{after}" if put.whole else line
 
 
 def write(course: Path, assignment: str, only: str | None = None) -> list[Path]:
@@ -195,7 +176,7 @@ def write(course: Path, assignment: str, only: str | None = None) -> list[Path]:
     bank = courses.tasks_of(course, "oral").get(assignment) if (course / "graders" / "oral.py").exists() else None
     if not bank:
         raise ValueError(
-            f"graders/oral.py has no questions about {assignment}: write some, as it does for other homeworks"
+            f"graders/oral.md has no questions about {assignment}: write some, as it does for other homeworks"
         )
     handed_in = sorted(path.parent.name for path in (course / "submitted").glob(f"*/{assignment}"))
     chosen = [student for student in handed_in if only in (None, student)]
