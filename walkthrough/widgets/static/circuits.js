@@ -33,7 +33,7 @@ function draw({ body, data, record, view, choose, ask, say }) {
   const how = instructed("Type a token and choose it with the arrow keys and Enter, or click one of the prompt or of a list: what looks for it, and what it raises, "
     + "head by head. A click on a head's name unfolds its lists.");
   const numbers = behind(() => found[token][layer].map((lists, head) => numbered(`Source ${shown[token]}, head ${layer}:${head}`,
-    ["", "looks for it", "log-odds", "raised by it", "logits"], Array.from({ length: Math.max(lists[0].length, lists[2].length) }, (_, i) => [String(i + 1),
+    ["rank", "looks for it", "log-odds", "raised by it", "logits"], Array.from({ length: Math.max(lists[0].length, lists[2].length) }, (_, i) => [String(i + 1),
       ...[0, 2].flatMap((kind) => (i in lists[kind] ? [shown[lists[kind][i]], (lists[kind + 1][i] / 100).toFixed(2)] : ["", ""]))]))));
   let parts = [];
 

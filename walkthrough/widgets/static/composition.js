@@ -54,7 +54,7 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
   let rows = () => "";
   const numbers = behind(() => [rows(), ...KINDS.map(({ kind }, k) => {
     const [first, second] = data.layers[pair], name = (layer) => data.scores[0][0].map((_, i) => `${layer}:${i}`);
-    return numbered(`${kind}-composition, in multiples of the baseline`, ["", ...name(second).map((head) => `read by ${head}`)],
+    return numbered(`${kind}-composition, in multiples of the baseline`, ["head", ...name(second).map((head) => `read by ${head}`)],
       data.scores[pair][k].map((scores, i) => [`written by ${name(first)[i]}`, ...scores.map((score) => (score / baseline).toFixed(2))]));
   })]);
   let lines = [], buttons = [], nodes = [];
