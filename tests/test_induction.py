@@ -230,6 +230,7 @@ def test_late_minus_early_and_its_error():
     values = torch.tensor([1.0, 2.0, 4.0])
     error = (((values - values.mean()) ** 2).sum() / 2 / 3) ** 0.5
     assert induction.mean_and_error(values) == f"+2.33 ± {error:.2f}"
+    assert induction.mean_and_error(torch.full((2,), -1e-9)) == "+0.00 ± 0.00"
 
 
 @pytest.mark.parametrize("name", ["two-layer", "small-seed-1", "small-seed-2"])

@@ -169,12 +169,31 @@ def opened(page, tmp_path):
     assert (faults, outside) == ([], [])
 
 
+SMALLEST = """() => Math.min(...[...document.querySelectorAll('.wt *')].filter((element) => element.getClientRects().length
+    && [...element.childNodes].some(({nodeType, data}) => nodeType === 3 && data.trim())).map((element) => {
+        const drawing = element.closest('svg'), scale = drawing ? drawing.getBoundingClientRect().width / drawing.viewBox.baseVal.width : 1
+        return scale * parseFloat(getComputedStyle(element).fontSize)
+    }))"""
+
+
 @each
-def test_the_same_explorer_lives_twice_on_a_page(kind, opened):
+def test_an_explorer_has_a_title_says_how_and_gives_its_numbers_as_tables_and_lives_twice_on_a_page(kind, opened):
     first, second = kind("small-seed-1", "x = 1"), kind("homework", "x = 1")
     page = opened(first.page() + first.page() + second.page())
     page.wait_for_function("() => document.querySelectorAll('.wt-prompt').length === 3")
     assert page.locator(".wt[data-drawn]").count() == 3
+    assert page.locator(".wt-heading").all_inner_texts() == 3 * [kind.name]
+    assert page.locator(".wt-how:visible").count() == 3
+    page.set_viewport_size({"width": 1280, "height": 900})
+    assert page.evaluate(SMALLEST) >= 12
+    numbers = page.locator(".wt-numbers").first
+    assert numbers.locator("table").count() == 0  # made when they are asked for
+    numbers.locator("summary").click()
+    tokens, table = page.locator(".wt-tokens").first.locator(".wt-token"), numbers.locator("table").first
+    table.wait_for()
+    before = table.inner_text()
+    tokens.first.click()
+    page.wait_for_function("before => document.querySelector('.wt-numbers table').innerText !== before", arg=before)
 
 
 @each

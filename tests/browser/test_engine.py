@@ -71,6 +71,24 @@ def wait_for(page, name, count):
     )
 
 
+# All that is drawn, and what is only written otherwise: random names, the order of classes, a weight of nothing.
+DRAWN = """() => [...document.querySelectorAll('.wt-body')].map((body) => [
+    body.innerHTML.replace(/wt-list-\\w+/g, '').replace(/ style="--weight: 0.00;"/g, '')
+        .replace(/class="([^"]*)"/g, (_, names) => `class="${names.split(' ').sort().join(' ')}"`),
+    Object.entries(body.dataset).sort().join(), ...[...body.querySelectorAll('canvas')].map((canvas) => canvas.toDataURL())])"""
+TIMES = "() => [...document.querySelectorAll('.wt[data-drawn]')].map((root) => root.dataset.drawn)"
+
+
+def drawn_anew(page):
+    """What is drawn once everything was drawn again, as for a new theme."""
+    for theme in ("dark", "light"):
+        before = page.evaluate(TIMES)
+        page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+        page.wait_for_function(f"before => ({TIMES})().every((times, i) => times !== before[i])", arg=before)
+    page.wait_for_function("() => document.querySelectorAll('.wt-body[data-circuit]').length === 1")
+    return page.evaluate(DRAWN)
+
+
 def test_every_explorer_answers_any_prompt_with_weights_fetched_once(fresh, site, model):
     (url, asked), page = site, fresh
     outside = [request for request in driving.outside_requests(page) if not request.startswith(url)]
@@ -80,12 +98,19 @@ def test_every_explorer_answers_any_prompt_with_weights_fetched_once(fresh, site
     page.wait_for_selector(".wt-token >> nth=20")
     assert not any("_static" in path for path in asked)  # nothing is fetched until something is asked
     ids = model.to_tokens(TYPED)
+    page.evaluate(
+        "document.querySelectorAll('.wt-token:first-child, .wt-head, .wt-bar, .wt-graph svg').forEach((kept) => { kept.kept = true })"
+    )
     for name in ("Attention explorer", "Logit explorer", "Composition explorer", "Circuit explorer"):
         page.locator(f"[aria-label='{name}'] .wt-prompt").press_sequentially(
             "\\n" + TYPED.replace("\n", "\\n"), delay=2
         )
         page.locator(f"[aria-label='{name}'] .wt-prompt").fill(TYPED.replace("\n", "\\n"))
         wait_for(page, name, ids.shape[1])
+    kept = "[...document.querySelectorAll('.wt-token:first-child, .wt-head, .wt-bar, .wt-graph svg')].map((kept) => kept.kept)"
+    assert len(page.evaluate(kept)) == 4 + 8 + 13 + 1
+    assert all(page.evaluate(kept))  # of another prompt, what is the same stays
+    assert page.evaluate(DRAWN) == drawn_anew(page)
     assert sum(path.endswith("two-layer.safetensors") for path in asked) == 1
     assert sum(path.endswith("worker.js") for path in asked) == 1
     pattern = model.run_with_cache(ids)[1]["pattern", 0][0, 0, -1]

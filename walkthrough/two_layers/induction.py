@@ -224,4 +224,4 @@ def late_minus_early(
 
 def mean_and_error(values: Float[Tensor, " batch"]) -> str:
     """A mean with its standard error, as text."""
-    return f"{values.mean():+.2f} ± {values.std() / len(values) ** 0.5:.2f}"
+    return f"{values.mean():+z.2f} ± {values.std() / len(values) ** 0.5:.2f}"
