@@ -186,14 +186,14 @@ def test_an_explorer_has_a_title_says_how_and_gives_its_numbers_as_tables_and_li
     assert page.locator(".wt-how:visible").count() == 3
     page.set_viewport_size({"width": 1280, "height": 900})
     assert page.evaluate(SMALLEST) >= 12
-    numbers = page.locator(".wt-numbers").first
+    numbers = page.locator(".wt-tables").first
     assert numbers.locator("table").count() == 0  # made when they are asked for
     numbers.locator("summary").click()
     tokens, table = page.locator(".wt-tokens").first.locator(".wt-token"), numbers.locator("table").first
     table.wait_for()
     before = table.inner_text()
     tokens.first.click()
-    page.wait_for_function("before => document.querySelector('.wt-numbers table').innerText !== before", arg=before)
+    page.wait_for_function("before => document.querySelector('.wt-tables table').innerText !== before", arg=before)
 
 
 @each

@@ -56,7 +56,16 @@ def test_slider_chart_heads_and_tokens_show_the_models_own_numbers(page, plain, 
     assert small(page) == from_token(models[2], PROMPTS[0], 1, 2, 6)
     assert page.inner_text(".wt-numbers") == "one: 0.40; two: 1.00"
     assert page.get_attribute(".wt-when", "aria-valuetext") == f"after {tokens[2]:,} tokens"
-    page.click(".wt-run", position={"x": 35, "y": 60})
+    assert page.inner_text(".wt-heading") == "Checkpoint explorer"
+    page.click(".wt-tables > summary")
+    column = page.locator(".wt-tables table").first.locator("tbody td:nth-child(8)").all_inner_texts()  # of head 1:2
+    assert [text if float(text) >= 0.05 else "" for text in column] == small(page)
+    assert page.locator(".wt-tables table").nth(1).locator("tr").nth(3).inner_text().split() == [
+        f"{tokens[2]:,}",
+        "0.40",
+        "1.00",
+    ]
+    page.click(".wt-run", position={"x": 45, "y": 60})
     page.wait_for_selector(".wt-body[data-at='0']")
     page.select_option(".wt-examples", index=1)
     page.wait_for_function("() => document.querySelector('.wt-token:nth-child(2)').textContent.startsWith('t')")

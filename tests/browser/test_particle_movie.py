@@ -50,6 +50,11 @@ def test_the_film_shows_the_points_at_the_chosen_time(page, plain, films):
     np.testing.assert_allclose(places(page), first[2], atol=0.01)
     assert page.inner_text(".wt-numbers") == "clusters: 4; energy: 0.143"
     assert page.get_attribute(".wt-when", "aria-valuetext") == "time 1"
+    page.click(".wt-tables > summary")
+    assert page.locator(".wt-tables table").first.locator("tr").nth(3).inner_text().split() == ["1", "4", "0.143"]
+    seen = page.locator(".wt-tables table").nth(1).locator("tbody tr").all_inner_texts()
+    np.testing.assert_allclose([[float(x) for x in row.split()[1:3]] for row in seen], first[2][:, :2], atol=0.01)
+    page.click(".wt-tables > summary")
     page.select_option(".wt-films", index=1)
     page.wait_for_selector(".wt-body[data-film='beta 4']")
     np.testing.assert_allclose(places(page), second[2, :, :2], atol=0.01)

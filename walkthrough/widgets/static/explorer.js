@@ -113,7 +113,7 @@ function folded(kind, title, fill) {
   const refill = () => { if (box.open) place.replaceChildren(...[fill()].flat()); };
   return { box, refill };
 }
-const behind = (fill) => folded("wt-numbers", "The numbers behind the picture", fill);
+const behind = (fill) => folded("wt-tables", "The numbers behind the picture", fill);
 const instructed = (text) => make("p", { class: "wt-aside wt-how" }, text);
 const heading = (name) => make("h3", { class: "wt-heading" }, name);
 
