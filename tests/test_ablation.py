@@ -40,9 +40,13 @@ def texts(model):
 
 
 def choices(seed):
-    """Some heads to ablate, and others to freeze."""
+    """Some heads to ablate, one of layer 0 first, and others to freeze, one of layer 1 first: only such a freeze does anything."""
     order = torch.randperm(16, generator=torch.Generator().manual_seed(seed)).tolist()
     cut, kept = 1 + seed % 4, (0, 1, 5, 12)[seed % 4]
+    for place, layer in ((0, 0), (cut, 1)):
+        head = next(head for head in order[place:] if EVERY[head][0] == layer)
+        order.remove(head)
+        order.insert(place, head)
     return [EVERY[i] for i in order[:cut]], [EVERY[i] for i in order[cut : cut + kept]]
 
 
@@ -96,6 +100,9 @@ def test_changed_runs_are_those_worked_out_layer_by_layer(seed, model, logits, a
     question = {"prompt": prompt, "ablate": ablated, "freeze": frozen}
     answer = logits.answer(question)
     check(model, prompt, answer, ablated, frozen)
+    if frozen:  # and the check can tell
+        with pytest.raises(AssertionError):
+            check(model, prompt, answer, ablated, [])
     shown = attention.answer(question | {"patterns": True, "model": 0})
     _, looks = by_hand(model, model.to_tokens(prompt), ablated, frozen)
     assert {key: shown[key] for key in answer} == answer
