@@ -61,7 +61,8 @@ class PositionsInQK(NativeAttention):
         mask = self.causal_mask[:n_pos, :n_pos]
         if attention_mask is not None:
             mask = self._combine_attention_mask(mask, attention_mask, batch=batch)
-        pattern = (q @ k.transpose(-1, -2) / self.scale).masked_fill(mask, -math.inf).softmax(-1)
+        # In place, since the scores are large and nobody reads them again.
+        pattern = (q @ k.transpose(-1, -2)).div_(self.scale).masked_fill_(mask, -math.inf).softmax(-1)
         if attention_mask is not None:  # a row of padding sees nothing at all: zero instead of nan
             pattern = pattern.masked_fill(mask, 0.0)
         if pattern_fn is not None:  # the bridge's hook_pattern, before the values are mixed
