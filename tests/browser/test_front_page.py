@@ -2,6 +2,7 @@
 
 import json
 import re
+from urllib.parse import urlencode
 
 import driving
 import pytest
@@ -98,6 +99,44 @@ def test_a_text_that_ends_inside_a_token_is_told_so_and_can_end_where_one_ends(f
     wait_for(page, ", the token that the head looks at,")
     assert page.input_value("#wf-prompt") == ends
     assert page.get_by_role("button", name="End it at").count() == 0
+    assert heard.errors == []
+
+
+def test_a_token_that_is_written_the_same_counts_where_the_head_looks_at_what_followed_it(front):
+    page, heard = front
+    page.fill("#wf-prompt", "class Walrus:\n    def swim(self):\n        pass\n\npet = Walrus()\npet.s")
+    wait_for(
+        page,
+        "But “·s” does, a token that differs only by the space before it, and head 1:6 looks at what followed it, “w” (",
+    )
+    page.select_option("#wf-head", "1:1")  # which looks elsewhere
+    wait_for(page, "finds no earlier copy of the last one: it looks most at")
+    assert heard.errors == []
+
+
+def test_indents_are_seen_and_keys_reach_all_tokens_that_can_be_chosen(front):
+    page, _ = front
+    assert "···" in page.locator(".wf-indent").all_text_contents()
+    page.locator(".wf-token").last.focus()
+    for key, position in [("Home", 1), ("ArrowLeft", 1), ("ArrowRight", 2), ("Home", 1), ("ArrowUp", 1)]:
+        page.keyboard.press(key)
+        assert page.evaluate("document.activeElement.title") == f"position {position}"
+
+
+def test_part_of_a_character_is_named_by_its_position(front):
+    page, _ = front
+    page.fill("#wf-prompt", "ö日ö")
+    wait_for(page, "the part of a character at position 7")
+    assert "\ufffd" not in say(page)
+
+
+@pytest.mark.parametrize(("link", "words"), [
+    ("head=9:9&query=21", "The model has no head “9:9”: head 1:6 is shown."),
+    ("head=1:6&query=99", "This prompt has no position 99: the last one is shown."),
+])  # fmt: skip
+def test_a_link_to_what_there_is_not_says_so(site_url, open_page, told, link, words):
+    page, heard = open_page(f"{site_url}/index.html#{urlencode({'prompt': told['prompt']})}&{link}", site_url)
+    page.wait_for_function("words => document.querySelector('.wf-message').textContent === words", arg=words)
     assert heard.errors == []
 
 

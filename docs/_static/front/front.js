@@ -94,30 +94,36 @@ What the page opens with was computed while it was built; only another prompt, o
     return { typed: shown(here), above: shown(covering(first, first + word.length)), ends: last === undefined ? null : prompt.slice(0, starts[last + 1]) };
   }
 
+  const part = (token) => (token.includes("\ufffd") ? "a part of a character" : quoted(token));
+  const alike = (a, b) => a.trim() !== "" && a.trim() === b.trim();  // but for the space before it
+
   /** What is to be seen, in a sentence or two. */
   function told({ tokens, looks, query, next, before, after }) {
+    const at = (i) => (tokens[i].includes("\ufffd") ? `the part of a character at position ${i}` : quoted(tokens[i]));
     const weights = looks[state.head], key = weights.indexOf(Math.max(...weights)), found = query ? copies(tokens, query) : [];
-    const other = found.length ? null : cutOtherwise(shown), share = found.reduce((sum, k) => sum + weights[k], 0), from = quoted(tokens[query]);
-    const most = `it looks most at ${quoted(tokens[key])} (${percent(weights[key])})`;
+    const other = found.length ? null : cutOtherwise(shown), share = found.reduce((sum, k) => sum + weights[k], 0), from = at(query);
+    const most = `it looks most at ${at(key)} (${percent(weights[key])})`;
     const shares = {};
     for (const k of found) shares[tokens[k]] = (shares[tokens[k]] ?? 0) + weights[k];
     const list = Object.entries(shares).filter(([, s], _, all) => all.length === 1 || s >= SHOWN).sort(([, a], [, b]) => b - a).slice(0, 3);
+    const like = !found.length && key > 1 && key <= query && weights[key] >= HALF && alike(tokens[key - 1], tokens[query]);
     const before1 = key === query - 1 && (story.kinds[state.head] ?? "").startsWith("previous-token");
     const looked = before1 ? `From ${from}, head ${state.head} looks at the token just before, ${quoted(tokens[key])} (${percent(weights[key])}), as a previous-token head does.`
-      : other ? `Your text ends in ${other.typed.includes("|") ? `the tokens “${other.typed}”` : `the token “${other.typed}”`}, and above it was cut “${other.above}”: the model sees other tokens, so an induction head finds nothing to copy.`
+      : like ? `${from} stands nowhere earlier in this prompt. But ${quoted(tokens[key - 1])} does, a token that differs only by the space before it, and head ${state.head} looks at what followed it, ${quoted(tokens[key])} (${percent(weights[key])}): to the model, the two are alike.`
+      : other ? `Your text ends in ${other.typed.includes("|") ? `the tokens “${other.typed}”` : `the token “${other.typed}”`}, and above it was cut “${other.above}”: the model sees other tokens, so an induction head finds no earlier copy of the last one: ${most}.`
       : !found.length ? `${from} stands nowhere earlier in this prompt, so an induction head has nothing to find, and of head ${state.head} we see only that ${most}.`
       : share < HALF && !found.includes(key) ? `${from} stands earlier, too, but head ${state.head} does not look at what followed it (${percent(share)}): ${most}.`
-        : `From ${from}, head ${state.head} looks back at what followed an earlier ${from}. `
-          + `Of its attention, ${list.map(([token, s]) => `${percent(s)} ${list.length > 1 ? "are" : "is"} on ${quoted(token)}`).join(", ")}.`;
+        : `From ${from}, head ${state.head} looks back at what followed ${tokens[query].includes("\ufffd") ? "the same part earlier" : `an earlier ${from}`}. `
+          + `Of its attention, ${list.map(([token, s]) => `${percent(s)} ${list.length > 1 ? "are" : "is"} on ${part(token)}`).join(", ")}.`;
     const copies1 = !before1 && !other && found.length && share >= HALF, most1 = list[0]?.[0], with1 = `with a probability of ${percent(before.chance)}`;
-    const first = !copies1 ? `The model says ${quoted(next)}, ${with1}.`
-      : shares[next] >= HALF || most1 === next ? `The model says ${quoted(next)}, the token that the head looks at${shares[next] < HALF ? " most" : ""}, ${with1}.`
-        : Object.hasOwn(shares, next) ? `The head looks more at ${quoted(most1)}, but the model says ${quoted(next)}, ${with1}.`
-          : `The model says ${quoted(next)}, ${with1}. That is not what the head looks at: here, the model does not copy.`;
+    const first = !copies1 ? `The model says ${part(next)}, ${with1}.`
+      : shares[next] >= HALF || most1 === next ? `The model says ${part(next)}, the token that the head looks at${shares[next] < HALF ? " most" : ""}, ${with1}.`
+        : Object.hasOwn(shares, next) ? `The head looks more at ${quoted(most1)}, but the model says ${part(next)}, ${with1}.`
+          : `The model says ${part(next)}, ${with1}. That is not what the head looks at: here, the model does not copy.`;
     if (!state.off) return `${looked} ${first}`;
     const was = percent(before.chance), is = percent(after.chance);
     const change = is === was ? "leaves that as it is" : `${after.chance < before.chance ? "lowers" : "raises"} that to ${is}`;
-    const guess = after.top[0][0] === next ? "" : ` The first guess is now ${quoted(after.top[0][0])}.`;
+    const guess = after.top[0][0] === next ? "" : ` The first guess is now ${part(after.top[0][0])}.`;
     const twins = heads.filter((head) => head !== state.head && (story.kinds[head] ?? "").startsWith("induction"));
     const spared = copies1 && twins.length && (story.kinds[state.head] ?? "").startsWith("induction") && Object.hasOwn(shares, next) && after.chance >= SPARED * before.chance;
     return `${looked} ${first} Ablating head ${state.head} ${change}.${guess}${spared ? ` What is left suffices here. Try the other induction head, ${twins[0]}.` : ""}`;
@@ -167,10 +173,10 @@ What the page opens with was computed while it was built; only another prompt, o
       const { left, width, top, height } = buttons[i].getBoundingClientRect();
       return { x: left - home.left + width / 2, top: top - home.top, bottom: top - home.top + height };
     };
-    const a = at(shown.query), b = at(key), above = b.bottom <= a.top;
+    const a = at(shown.query), b = at(key), above = b.bottom <= a.top, near = above && a.top - b.bottom < (a.bottom - a.top);
     const end = above ? b.bottom + 3 : b.top - 3, bend = above ? (a.top + b.bottom) / 2 : Math.min(a.top, b.top) - 22;
-    const d = above ? `M${a.x} ${a.top} C${a.x + 46} ${bend} ${b.x + 46} ${bend} ${b.x} ${end}` : `M${a.x} ${a.top} C${a.x} ${bend} ${b.x} ${bend} ${b.x} ${end}`;
-    const tip = above ? `M${b.x} ${end} l9 4 l-5 6 z` : `M${b.x} ${end} l-5 -8 h10 z`;
+    const d = near ? `M${a.x} ${a.top} L${b.x} ${end + 4}` : above ? `M${a.x} ${a.top} C${a.x + 46} ${bend} ${b.x + 46} ${bend} ${b.x} ${end}` : `M${a.x} ${a.top} C${a.x} ${bend} ${b.x} ${bend} ${b.x} ${end}`;
+    const tip = near ? `M${b.x} ${end - 2} l-5 8 h10 z` : above ? `M${b.x} ${end} l9 4 l-5 6 z` : `M${b.x} ${end} l-5 -8 h10 z`;
     arc.append(svg("path", { d, class: "wf-line", "stroke-dasharray": state.off ? "3 5" : null, "stroke-width": 1 + 2 * weights[key] }), svg("path", { d: tip, class: "wf-tip" }));
   }
 
@@ -198,8 +204,9 @@ What the page opens with was computed while it was built; only another prompt, o
       const found = await answer(wanted);
       if (mine !== asked) return;
       shown = found;
+      const { query } = wanted;
+      say(query == null || query === found.query ? note : `${note} This prompt has no position ${query}: the last one is shown.`.trim());
       state.query = found.query;
-      say(note);
       live.classList.remove("wf-stale");
       paint();
       goOn(mine);
@@ -225,9 +232,11 @@ What the page opens with was computed while it was built; only another prompt, o
     if (!given.has("prompt")) return;
     place.scrollIntoView();
     const own = (given.get("model") ?? story.model) === story.model;
-    const note = own ? "" : `This page has the model ${quoted(story.model)} only, so that of the link is not shown.`;
+    const head = given.get("head") ?? story.head, there = heads.includes(head);
+    const note = [own ? "" : `This page has the model ${quoted(story.model)} only, so that of the link is not shown.`,
+      there ? "" : `The model has no head ${quoted(head)}: head ${story.head} is shown.`].join(" ").trim();
     change({
-      model: story.model, prompt: given.get("prompt"), off: given.get("off") === "1", head: heads.includes(given.get("head")) ? given.get("head") : story.head,
+      model: story.model, prompt: given.get("prompt"), off: given.get("off") === "1", head: there ? head : story.head,
       query: /^\d+$/.test(query ?? "") ? Number(query) : null,
     }, false, note);
   }

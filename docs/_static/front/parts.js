@@ -17,10 +17,10 @@
     box.addEventListener("focusin", ({ target }) => { if (buttons.includes(target)) reach(target); });
     box.addEventListener("keydown", (event) => {
       const steps = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -Infinity, End: Infinity };
-      const from = buttons.indexOf(event.target.closest("button"));
+      const open = buttons.filter((button) => !button.disabled), from = open.indexOf(event.target.closest("button"));
       if (from < 0 || !(event.key in steps)) return;
       event.preventDefault();
-      buttons[Math.max(0, Math.min(buttons.length - 1, from + steps[event.key]))].focus();
+      open[Math.max(0, Math.min(open.length - 1, from + steps[event.key]))].focus();
     });
   }
 
@@ -32,7 +32,7 @@
       const button = make("button", { type: "button", class: i ? "wf-token" : "wf-token wf-bos", title: `position ${i}`,
         "aria-label": `${visible(token)}, position ${i}`, "aria-pressed": "false", onclick: () => pick(i) }, text);
       buttons.push(button);
-      box.append(button, ...lines.flatMap((line) => [make("br"), line]));
+      box.append(button, ...lines.flatMap((line) => [make("br"), make("span", { class: "wf-indent" }, visible(line))]));
       if (!i) box.append(make("br"));
     });
     roving(box, buttons, tokens.length - 1);
