@@ -677,7 +677,7 @@ def test_the_command_imports_nothing_slow_and_prints_every_file_that_it_did_not_
     ran = command("collect", course, "hw1", in_zip(tmp_path / "in.zip", files), "--zone", "Europe/Berlin")
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.splitlines() == [
-        "passed over: notes.txt: its name does not say that it is hw1",
+        "passed over: notes.txt: it is no notebook",
         "late: exampleanna_123456: its platform says so, not how late",
         "hw1: 3 files found: 2 taken, 0 older, 1 passed over, 0 lost",
         "students: 2; the time handed in is known of 1 (without a zone, read as Europe/Berlin)",

@@ -16,12 +16,16 @@ NO_NOTEBOOK = "it is no notebook (.ipynb), and {} handed in no other"
 
 @dataclass(frozen=True)
 class Fate:
-    """What became of a file, for a student or for nobody: "taken", "older", "passed over" or "lost"; and why."""
+    """What became of a file, for a student or for nobody: "taken", "older", "passed over" or "lost"; and why.
+
+    `told` is what else the teacher must hear: that it replaced another, or that its owner has another name now.
+    """
 
     file: str
     fate: str
     why: str
     student: str = ""
+    told: str = ""
 
 
 Handed = tuple[Found, Claim]

@@ -12,6 +12,7 @@ from walkthrough.homework.chosen import ARCHIVES, Fate, Handed, could_be_work, d
 from walkthrough.homework.intake import read_all, read_ledger, take
 from walkthrough.homework.names import (
     Row,
+    Table,
     assignments_of,
     check_assignment,
     folded,
@@ -23,6 +24,7 @@ from walkthrough.homework.names import (
 )  # fmt: skip
 from walkthrough.homework.plain import Folders
 from walkthrough.homework.platforms import METADATA, Claim, Export, placed
+from walkthrough.homework.replaced import twice
 
 NOISE = (".ds_store", "thumbs.db", "desktop.ini", "__macosx", ".ipynb_checkpoints", ".git", "__pycache__")
 UNCLEAR = "{} and {} would both be the student {}: say in a table (--names) who is who"
@@ -44,7 +46,7 @@ def collect(
     files = list(found(handed_in, folder))
     if not files:
         raise ValueError(f"there is no file in {handed_in}: give the folder or zip with what was handed in")
-    table = read_table(names, zone) if names else {}
+    table = read_table(names, zone) if names else Table()
     others = [other for other in assignments_of(folder) if other != assignment]
     work, fates = sort(files, assignment, table, zone, others)
     forced = {file.name for file in files if folded(file.name) in table}
@@ -60,17 +62,42 @@ def collect(
         fates += more
         if one:
             chosen[student] = one
-    content, unreadable = read_all(chosen)
-    fates = [fate for fate in fates if fate.file not in {bad.file for bad in unreadable}] + unreadable
+    content, bad = read_all(chosen)
+    bad += renamed(folder, assignment, chosen, content, ledger)
+    fates = [fate for fate in fates if fate.file not in {fate.file for fate in bad}] + bad
     if all(fate.fate != "lost" for fate in fates):
         times = {row.student: row.handed_in for row in table.values() if row.handed_in}
         taken = take(folder, assignment, chosen, content, times, ledger)
         fates = [taken.get(fate.student, fate) if fate.fate == "taken" else fate for fate in fates]
-    return sorted(fates, key=lambda fate: (fate.fate, fate.file, fate.student))
+    all_of_it = Fates(sorted(fates, key=lambda fate: (fate.fate, fate.file, fate.student)))
+    all_of_it.notes = table.unused()
+    return all_of_it
+
+
+class Fates(list[Fate]):
+    """What became of every file; `notes` are sentences on what is not a file's fate."""
+
+    notes: Sequence[str] = ()
+
+
+def renamed(
+    folder: Path, assignment: str, chosen: Mapping[str, Handed], content: Mapping[str, bytes],
+    ledger: Mapping[str, dict[str, str]],
+) -> list[Fate]:  # fmt: skip
+    """Those who had another name earlier and have this one by no table: lost, since nobody has said so."""
+    fates = []
+    for student, (file, claim) in chosen.items():
+        if student in content and not claim.who.startswith("table "):
+            for other in twice(folder, assignment, student, file, claim, content[student], ledger)[:1]:
+                why = (
+                    f"the same was taken in earlier as {other}: give the table again (--names), or say there who it is"
+                )
+                fates.append(Fate(file.name, "lost", why, student))
+    return fates
 
 
 def sort(
-    files: Sequence[Found], assignment: str, table: Mapping[str, Row], zone: tzinfo, others: Sequence[str]
+    files: Sequence[Found], assignment: str, table: Table, zone: tzinfo, others: Sequence[str]
 ) -> tuple[dict[str, list[Handed]], list[Fate]]:
     """Files by the student's id that their names or the table give them, in lower case; and what became of the rest."""
     work: dict[str, list[Handed]] = defaultdict(list)
@@ -78,7 +105,8 @@ def sort(
     noise = {f.name for f in files if any(p.lower() in NOISE or p.startswith("._") for p in f.name.split("/"))}
     fates += [Fate(name, "passed over", "it is the computer's, not a student's") for name in sorted(noise)]
     files = [file for file in files if file.name not in noise]
-    export = Export(files_of_platforms(files), [file.name for file in files], zone)
+    told = files_of_platforms(files)
+    export = Export(told, [file.name for file in files], zone)
     loose = [file.name for file in files if not placed(file.name)]
     plain = Folders(loose, assignment).claims(loose)
     for file in files:
@@ -90,16 +118,17 @@ def sort(
                 continue
             if row and isinstance(claim, str):
                 claim = Claim(row.student, "", "", (), file.name.rpartition("/")[2], timed=True)
+            person = "" if isinstance(claim, str) else claim.who
             if row:
                 claim = replace(claim, student=row.student, who=f"table {row.student}", scope="")
             if isinstance(claim, str):
-                fates.append(nobodys(file, claim, assignment, others))
+                fates.append(nobodys(file, claim, assignment, others, file.name in told))
             elif claim.slot not in ("", assignment):
                 fates.append(Fate(file.name, "passed over", f"it was handed in for {claim.slot}"))
             elif not student_id(claim.student):
                 fates.append(Fate(file.name, "lost", f"no student's id can be made of {claim.student!r}: use a table"))
             else:
-                work[student_id(claim.student).lower()].append((file, claim))
+                work[student_id(claim.student).lower()].append((file, replace(claim, person=person)))
     there = {place[0] + (place[2]["name"] or "") for place in map(placed, (file.name for file in files)) if place}
     missing = sorted(set(export.metadata) - there)
     return work, fates + [Fate(key, "lost", f"{METADATA} names it, and it is not there") for key in missing]
@@ -116,22 +145,26 @@ def files_of_platforms(files: Sequence[Found]) -> dict[str, bytes]:
     return told
 
 
-def said(table: Mapping[str, Row], path: str, claim: Claim | str) -> Row | None:
+def said(table: Table, path: str, claim: Claim | str) -> Row | None:
     """What the table says of a file: of its path first, of a folder that it is in, then of a person."""
     parts = path.split("/")
     keys = ["/".join(parts[:i]) for i in range(len(parts), 0, -1)]
     keys += [] if isinstance(claim, str) else [*filter(None, claim.called), claim.student]
-    return next((table[folded(key)] for key in keys if folded(key) in table), None)
+    return table.about(keys)
 
 
-def nobodys(file: Found, why: str, assignment: str, others: Sequence[str]) -> Fate:
-    """What becomes of a file of which it is not known whose it is: lost, if it may be somebody's homework."""
+def nobodys(file: Found, why: str, assignment: str, others: Sequence[str], read: bool = False) -> Fate:
+    """What becomes of a file of which it is not known whose it is: lost, if it may be somebody's homework.
+
+    `read` is one that a platform wrote about the others.
+    """
     name = file.name.rpartition("/")[2]
     other = next((other for other in others if mentions(name, other)), None)
     if other and not mentions(name, assignment):
         return Fate(file.name, "passed over", f"it is {other}")
     named = named_for(name, assignment, r"(?:\.\w+)*") is not None
     work = named or is_notebook(name) or name.lower().endswith(ARCHIVES)
+    why = why if work else "it was read for who is who" if read else "it is no notebook"
     return Fate(file.name, "lost" if work else "passed over", file.refused or why)
 
 

@@ -9,15 +9,20 @@ from pathlib import Path
 
 from walkthrough.homework.archives import BROKEN
 from walkthrough.homework.chosen import Fate, Handed
+from walkthrough.homework.replaced import is_older, keep, rename, twice
 
-LEDGER = ("student", "who", "file", "handed_in")
+LEDGER = ("student", "who", "file", "handed_in", "collected", "person", "now")
 FATES = ("lost", "taken", "older", "passed over")  # of a file that two students handed in, the first counts
 MANY = 5  # files that one person handed in beside the notebook, and that are named one by one
+AGAINST = " (if this one counts, say in a table when it was handed in)"
 AS_NBGRADER = "%Y-%m-%d %H:%M:%S.%f UTC"
 
 
 def read_ledger(folder: Path, assignment: str) -> dict[str, dict[str, str]]:
-    """Who was taken in earlier under each student's id, from which file, handed in when: `collected/hw1.csv`."""
+    """Who was taken in earlier under each student's id, from which file, handed in when: `collected/hw1.csv`.
+
+    `person` is who the platform says it is; `now` is the id that this person's work has now, if it is another.
+    """
     file = folder / "collected" / f"{assignment}.csv"
     if not file.exists():
         return {}
@@ -46,29 +51,49 @@ def take(
 ) -> dict[str, Fate]:
     """Write each student's notebook, the time that it was handed in, and the ledger; and say so for each student.
 
-    `times` go before a platform's own. Without any, an earlier `timestamp.txt` stays if the notebook is the same.
+    `times` go before a platform's own. Without any, an earlier `timestamp.txt` stays if the notebook is the same. An older
+    file replaces nothing; what a newer one replaces is kept.
     """
     fates = {}
     for student, (found, claim) in chosen.items():
-        when, earlier = times.get(student, claim.handed_in), ledger.get(student, {}).get("handed_in")
-        if when and earlier and datetime.fromisoformat(earlier) > when:
-            fates[student] = Fate(found.name, "older", f"one of {earlier} was taken in before", student)
-            continue
+        told = [
+            rename(folder, assignment, other, student, ledger)
+            for other in twice(folder, assignment, student, found, claim, content[student], ledger)
+        ]
+        when, earlier = times.get(student, claim.handed_in), ledger.get(student, {})
         target = folder / "submitted" / student / assignment
-        target.mkdir(parents=True, exist_ok=True)
-        file, stamp = target / f"{assignment}.ipynb", target / "timestamp.txt"
+        file, stamp, modified = target / f"{assignment}.ipynb", target / "timestamp.txt", found.modified
         changed = not file.exists() or file.read_bytes() != content[student]
-        replace_file(file, content[student], found.modified)
+        if file.exists() and (changed or when) and is_older(when, found, earlier, file):
+            before = earlier.get("handed_in") or f"{datetime.fromtimestamp(file.stat().st_mtime):%Y-%m-%d %H:%M}"
+            why = f"one of {before} was taken in before, and stays" + AGAINST * (when is None)
+            fates[student] = Fate(found.name, "older", why, student, "; ".join(told))
+            continue
+        target.mkdir(parents=True, exist_ok=True)
+        if changed and file.exists():
+            told.append(
+                f"replaced what was collected {on(earlier)}, which is kept as {keep(folder, assignment, student, earlier)}"
+            )
+        elif file.exists():
+            modified = max(modified, file.stat().st_mtime)
+        replace_file(file, content[student], modified)
         if when:
-            replace_file(stamp, when.astimezone(UTC).strftime(AS_NBGRADER).encode(), found.modified)
+            replace_file(stamp, when.astimezone(UTC).strftime(AS_NBGRADER).encode(), modified)
         elif changed:
             stamp.unlink(missing_ok=True)
         known = when.astimezone(UTC).isoformat(" ", "seconds") if when else ""
-        ledger[student] = dict(zip(LEDGER, (student, claim.who, found.name, known), strict=True))
+        collected = f"{datetime.now():%Y-%m-%d %H:%M}" if changed else earlier.get("collected", "")
+        line = (student, claim.who, found.name, known, collected, claim.person, "")
+        ledger[student] = dict(zip(LEDGER, line, strict=True))
         late = "late, by the platform" if claim.late else ""
-        fates[student] = Fate(found.name, "taken", f"handed in {known}" if known else late, student)
+        fates[student] = Fate(found.name, "taken", f"handed in {known}" if known else late, student, "; ".join(told))
     write_ledger(folder / "collected" / f"{assignment}.csv", ledger)
     return fates
+
+
+def on(earlier: Mapping[str, str]) -> str:
+    """When something was collected, if the ledger says so."""
+    return f"on {earlier['collected']}" if earlier.get("collected") else "before"
 
 
 def replace_file(file: Path, content: bytes, modified: float) -> None:
@@ -99,8 +124,10 @@ def counts(fates: Iterable[Fate]) -> dict[str, int]:
 
 
 def report(assignment: str, fates: list[Fate], zone: str) -> list[str]:
-    """What to print: the files that were not taken, with the reason; late ones; and the counts."""
-    lines = [f"{fate.fate}: {fate.file}: {fate.why}" for fate in fates if fate.fate in ("lost", "older")]
+    """What to print: the files that were not taken, with the reason; what was replaced; late ones; and the counts."""
+    lines = list(getattr(fates, "notes", ()))
+    lines += [f"{fate.fate}: {fate.file}: {fate.why}" for fate in fates if fate.fate in ("lost", "older")]
+    lines += [f"{fate.student}: {fate.told}" for fate in fates if fate.told]
     alike: dict[tuple[str, str], list[str]] = defaultdict(list)
     for fate in fates:
         if fate.fate == "passed over":

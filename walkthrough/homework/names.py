@@ -5,6 +5,7 @@ import functools
 import io
 import re
 import unicodedata
+from collections.abc import Iterable
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import NamedTuple
@@ -73,12 +74,31 @@ class Row(NamedTuple):
     handed_in: datetime | None = None
 
 
+class Table(dict[str, Row]):
+    """The teacher's table by folded names; `lines` says of each that stands in it where, and as it is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: dict[str, str] = {}
+        self.used: set[str] = set()
+
+    def about(self, names: Iterable[str]) -> Row | None:
+        """The row of the first of these names that has one; all of them have been asked for."""
+        found = [key for key in map(folded, names) if key in self]
+        self.used |= set(found)
+        return self[found[0]] if found else None
+
+    def unused(self) -> list[str]:
+        """One sentence for each line that fitted nothing."""
+        return [f"{line} fits nothing that was handed in" for key, line in self.lines.items() if key not in self.used]
+
+
 def folded(name: str) -> str:
     """A name without differences of case and of how accents are stored."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name.strip()).casefold())
 
 
-def read_table(file: Path, zone: tzinfo) -> dict[str, Row]:
+def read_table(file: Path, zone: tzinfo) -> Table:
     """The teacher's table: a CSV with the columns `name` and `student`, and perhaps `handed_in` (as 2026-11-01 23:59).
 
     A name may be whatever `collect` shows: a person's name, number or e-mail address, a folder's or a file's path.
@@ -93,7 +113,7 @@ def read_table(file: Path, zone: tzinfo) -> dict[str, Row]:
     reader.fieldnames = [column.strip().lower() for column in reader.fieldnames or []]
     if not {"name", "student"} <= set(reader.fieldnames):
         raise ValueError(f"{file} is no table of names: its first line must name the columns, as in name,student")
-    rows: dict[str, Row] = {}
+    rows = Table()
     for cells in reader:
         name, student = (cells["name"] or "").strip(), (cells["student"] or "").strip()
         where = f"{file}, line {reader.line_num}"
@@ -101,6 +121,8 @@ def read_table(file: Path, zone: tzinfo) -> dict[str, Row]:
             better = student_id(student)
             raise ValueError(f"{where}: {student!r} cannot be a student's id{better and f'; {better!r} can'}")
         row = Row(student, local_time(cells.get("handed_in") or "", zone, where))
+        if name:
+            rows.lines[folded(name)] = f"{where}: {name!r}"
         if rows.setdefault(folded(name), row) != row:
             raise ValueError(f"{where}: {name!r} stands in the table twice, and not for the same student and time")
         if student:

@@ -40,6 +40,7 @@ class Claim:
     `scope` is where the export lies, `called` what a table may call the person, `inside` the file's path in what was
     handed in, `attempt` the hand-in that it belongs to, `slot` the
     assignment that it was handed in for, if that is said. `timed`: do the files' own times say which is newer?
+    `person` is `who` before the teacher's table gave another name.
     """
 
     student: str
@@ -52,6 +53,7 @@ class Claim:
     late: bool = False
     timed: bool = False
     slot: str = ""
+    person: str = ""
 
 
 class Export:
