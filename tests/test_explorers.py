@@ -251,9 +251,11 @@ def test_in_a_notebook_the_explorer_is_the_only_output_whatever_the_backend():
 def test_letters_that_the_font_has_not_are_no_warning(model):
     made = widgets.AttentionExplorer(model, "日本")
     made.data["prompts"]["日本"]["tokens"] = ["日"] * len(made.data["prompts"]["日本"]["tokens"])
+    with pytest.warns(UserWarning, match="Glyph"):  # the font has them not
+        made.still()[0].figure.savefig(io.BytesIO())
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        made.picture()
+        assert "<img" in made.picture()
 
 
 def test_where_something_is_wrong_there_is_a_sentence_and_no_picture():
