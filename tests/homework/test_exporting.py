@@ -9,7 +9,7 @@ from datetime import datetime
 import pytest
 
 from walkthrough.homework import __main__ as commands
-from walkthrough.homework import exporting
+from walkthrough.homework import exporting, graded
 from walkthrough.homework.exporting import Mark
 from walkthrough.homework.gradebook import opened
 
@@ -64,7 +64,7 @@ def test_canvas_gets_marks_and_keeps_all_else(course):
     assert [row[6] for row in after] == ["hw1 (9001)", "Manual Posting", "6", "5.5", "4", "0", ""]
     assert [row[:6] + row[7:] for row in after] == [row[:6] + row[7:] for row in before]
     assert (missed, done[0]) == ([], "hw1: 3 of 3 marks written")
-    assert done[1].startswith("1 rows of the table are nobody's who has a mark")
+    assert done[1] == "1 row of the table is nobody's who has a mark, and stays unchanged"
 
 
 def test_a_new_column_brings_its_points(course):
@@ -132,7 +132,53 @@ def test_two_students_never_share_a_row(course, monkeypatch):
     monkeypatch.setattr(exporting, "marks_of", lambda *_: {"anna": Mark(1.0, 6.0), "u1": Mark(2.0, 6.0)})
     _, done, missed = exporting.export(course, given(course, "Username,ID number,hw1\nanna,u1,\n"))
     assert done[0] == "hw1: 0 of 2 marks written"
-    assert "anna and u1: one row, anna u1, could be either's" in missed[0]
+    assert len(missed) == 2
+    assert "anna: anna and u1 could both be anna u1, one row" in missed[0]
+    assert not any("nobody's" in sentence for sentence in done)
+
+
+def test_a_row_that_the_table_gives_to_somebody_is_nobody_elses(course, monkeypatch):
+    monkeypatch.setattr(exporting, "marks_of", lambda *_: {"Dora-X": Mark(1.0, 6.0), "xdora_103": Mark(2.0, 6.0)})
+    ledger = "student,who,file,handed_in\nxdora_103,canvas xdora_103,f,\n"
+    (course / "collected" / "hw1.csv").write_text(ledger, encoding="utf-8")
+    table = given(course, 'Student,ID,SIS Login ID,Section,hw1\n"X, Dora",103,dora,A,\n"Y, Eve",104,eve,A,\n')
+    _, done, missed = exporting.export(course, table)
+    assert [sentence.partition(" could both be")[0] for sentence in missed] == [
+        "Dora-X: Dora-X and xdora_103",
+        "xdora_103: Dora-X and xdora_103",
+    ]
+    assert done[1].startswith("1 row of the table is nobody's")
+    names = given(course, 'name,student\nxdora_103,Dora-X\n"X, Dora",Dora-X\n', name="names.csv")
+    file, _, missed = exporting.export(course, table, names=names)
+    assert [row[4] for row in rows(file)] == ["hw1", "1", ""]
+    assert missed == ["xdora_103: by the table of names, X, Dora 103 is Dora-X, and no row is left"]
+    names.write_text('name,student\nxdora_103,\n"X, Dora",Dora-X\n', encoding="utf-8")
+    file, done, missed = exporting.export(course, table, names=names)
+    assert (rows(file)[1][4], missed) == ("1", [])
+    assert done[0] == "xdora_103: the table of names leaves it out"
+
+
+def test_old_marks_and_missing_ones_are_said_and_not_written(course):
+    for student in ("jm", "Neu-Er"):
+        place = course / "submitted" / student / "hw1"
+        place.mkdir(parents=True)
+        (place / "hw1.ipynb").write_text("new", encoding="utf-8")
+    graded_place = course / "autograded" / "jm" / "hw1"
+    graded_place.mkdir(parents=True)
+    (graded_place / "hw1.ipynb").write_text("", encoding="utf-8")
+    (course / "judged" / "jm").mkdir(parents=True)
+    graded.note(course, "hw1", "jm", "another file's")
+    file, done, missed = exporting.export(course, given(course, CANVAS))
+    assert [row[6] for row in rows(file)][3:6] == ["5.5", "2", "0"]
+    assert done[0] == "hw1: 2 of 4 marks written"
+    assert missed == [
+        "Neu-Er: not graded yet (hw1), so nothing was written",
+        "jm: a newer file was collected since, which is not graded yet (hw1), so nothing was written",
+    ]
+    graded.note(course, "hw1", "jm", graded.digest(course, "hw1", "jm"))
+    file, _, missed = exporting.export(course, course / "table.csv")
+    assert rows(file)[4][6] == "4"
+    assert len(missed) == 1
 
 
 def test_other_points_are_refused_or_converted(course):
@@ -169,11 +215,14 @@ def test_wrong_names_and_encodings_are_refused(course):
         (CANVAS.encode("cp1252"), {}, "not in UTF-8"),
         (CANVAS.encode(), {"assignments": ["hw7"]}, "there is no assignment 'hw7'"),
         (CANVAS.encode(), {"columns": {"hw1": "Nix"}}, "there is no column 'Nix'"),
+        (CANVAS.encode(), {"names": course / "none.csv"}, "none.csv"),
         (CANVAS.encode(), {"out": course / "table.csv"}, "give another name"),
     ):
         (course / "table.csv").write_bytes(table)
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises((ValueError, OSError), match=said):
             exporting.export(course, course / "table.csv", **options)
+    with pytest.raises(ValueError, match=r"there is no file .*nonsuch\.csv"):
+        exporting.export(course, course / "nonsuch.csv")
     file, _, _ = exporting.export(course, given(course, CANVAS, "utf-16"), columns={"hw1": "Quiz (9002)"}, scale=True)
     assert rows(file, encoding="utf-8-sig")[3][7] == "9.17"
 

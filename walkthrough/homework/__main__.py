@@ -52,8 +52,21 @@ def main() -> None:
         if (missing.name or "").partition(".")[0] not in ("nbgrader", "nbformat", "sqlalchemy", "traitlets"):
             raise
         sys.exit('the homework extra is missing: python -m pip install -c constraints.txt -e ".[course,homework]"')
-    except (ValueError, RuntimeError, OSError) as refusal:
+    except OSError as refusal:
+        sys.exit(in_words(refusal))
+    except (ValueError, RuntimeError) as refusal:
         sys.exit(str(refusal))
+
+
+def in_words(error: OSError) -> str:
+    """What the system refused, without its number."""
+    if error.filename is None or not error.strerror:
+        return str(error)
+    return (
+        f"there is no {error.filename}"
+        if isinstance(error, FileNotFoundError)
+        else f"{error.filename}: {error.strerror}"
+    )
 
 
 def take_in(arguments: argparse.Namespace) -> None:
@@ -77,6 +90,10 @@ def take_in(arguments: argparse.Namespace) -> None:
 
 def grade(arguments: argparse.Namespace) -> None:
     """`grade`. What forks the sandboxes' processes has as much to import as this one, and starts at the same time."""
+    from walkthrough.homework import graded
+
+    graded.released(arguments.course, arguments.assignment)
+    graded.handed_in(arguments.course, arguments.assignment, arguments.student)
     boxed = not arguments.without_bubblewrap
     if boxed and not nursery.WORKERS.refused:
         with contextlib.suppress(OSError):
@@ -98,10 +115,17 @@ def run(arguments: argparse.Namespace) -> None:
         return classroom.run(arguments)
     if arguments.command == "grade":
         return grade(arguments)
-    from walkthrough.homework import leaks
+    from walkthrough.homework import graded, names
 
     if arguments.command == "leaks":
+        for place in arguments.wheel:
+            if not place.exists():
+                raise ValueError(f"there is no file or folder {place}")
+        from walkthrough.homework import leaks
+
         return leaks.report(arguments.course, arguments.wheel)
+    if arguments.command in ("release", "feedback"):
+        names.check_assignment(arguments.course, arguments.assignment)
     from walkthrough.homework import course
 
     match arguments.command:
@@ -109,12 +133,21 @@ def run(arguments: argparse.Namespace) -> None:
             made = course.create(arguments.course, arguments.homework)
             print(f"{arguments.course}: {', '.join(made)}")
         case "release":
+            from walkthrough.homework import leaks
+
             print(course.release(arguments.course, arguments.assignment))
             leaks.report(arguments.course)
         case "feedback":
-            print(f"{len(course.feedback(arguments.course, arguments.assignment))} pages of feedback")
+            pages = course.feedback(arguments.course, arguments.assignment)
+            print(f"{len(pages)} page{'s' * (len(pages) != 1)} of feedback")
+            missing = graded.not_graded(arguments.course, arguments.assignment)
+            if missing:
+                raise ValueError(graded.told(arguments.assignment, missing, "no page for "))
         case "table":
             print(course.table(arguments.course))
+            for assignment in names.assignments_of(arguments.course):
+                if missing := graded.not_graded(arguments.course, assignment):
+                    print(graded.told(assignment, missing))
 
 
 if __name__ == "__main__":

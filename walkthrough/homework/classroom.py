@@ -53,11 +53,20 @@ def run(arguments: argparse.Namespace) -> None:
         case "export":
             export(arguments)
         case "oral":
+            from walkthrough.homework import graded
+
+            graded.released(arguments.course, arguments.assignment)
+            graded.handed_in(arguments.course, arguments.assignment, arguments.student)
             from walkthrough.homework import oral
 
             for page in oral.write(arguments.course, arguments.assignment, arguments.student):
                 print(page)
         case "gradescope":
+            from walkthrough.homework import graded
+
+            graded.released(arguments.course, arguments.assignment)
+            if arguments.file.exists():
+                raise ValueError(f"{arguments.file} is there already: give another name")
             from walkthrough.homework import gradescope
 
             print(gradescope.create(arguments.course, arguments.assignment, arguments.file))
@@ -65,16 +74,17 @@ def run(arguments: argparse.Namespace) -> None:
 
 def export(arguments: argparse.Namespace) -> None:
     """Marks into a platform's table; what could not be placed ends the command with 1."""
-    from walkthrough.homework import exporting
-
     unclear = [pair for pair in arguments.column if "=" not in pair]
     if unclear:
         raise ValueError(f"--column {unclear[0]} says not which: write as in --column hw1='Homework 1'")
     columns = dict(pair.split("=", 1) for pair in arguments.column)
+    from walkthrough.homework import exporting
+
     file, done, missed = exporting.export(
         arguments.course, arguments.table, arguments.assignment, arguments.names, columns, arguments.scale,
         arguments.unfinished, arguments.out,
     )  # fmt: skip
     print("\n".join([*done, str(file)]))
     if missed:
-        raise ValueError("\n".join([*missed, f"{len(missed)} marks are not in the table"]))
+        number = f"{len(missed)} mark{' is' if len(missed) == 1 else 's are'} not in the table"
+        raise ValueError("\n".join([*missed, number]))

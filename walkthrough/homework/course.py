@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from walkthrough.homework import tables
+from walkthrough.homework import graded, tables, waiting
 from walkthrough.homework.gradebook import api, done
 from walkthrough.homework.names import check_assignment
 from walkthrough.homework.practice import to_copy
@@ -105,13 +105,27 @@ def release(folder: Path, assignment: str) -> Path:
 
 
 def feedback(folder: Path, assignment: str) -> list[Path]:
-    """One page of feedback for each graded student, `feedback/STUDENT/hw1/hw1.html`."""
+    """One page of feedback for each graded student, `feedback/STUDENT/hw1/hw1.html`.
+
+    Who has no marks of the file handed in last gets none, and an old one is taken away: `graded.not_graded` says who.
+    """
     check_assignment(folder, assignment)
-    if not list((folder / "autograded").glob(f"*/{assignment}")):
+    missing = graded.not_graded(folder, assignment)
+    there = {place.parent.name for place in (folder / "autograded").glob(f"*/{assignment}")}
+    left_out = graded.left_out(folder, assignment) | missing.keys()
+    if not there - left_out:
         raise ValueError(f"{assignment} has not been graded yet: `python -m walkthrough.homework grade` comes first")
+    for student in left_out:
+        (folder / "feedback" / student / assignment / f"{assignment}.html").unlink(missing_ok=True)
     tables.write_table(folder, assignment, {})
-    done(api(folder).generate_feedback(assignment), f"the feedback on {assignment}")
-    return sorted((folder / "feedback").glob(f"*/{assignment}/{assignment}.html"))
+    nbgrader = api(folder)
+    nbgrader.coursedir.student_id_exclude = ",".join(sorted(left_out))
+    steps = nbgrader.config.GenerateFeedback.preprocessors
+    nbgrader.config.GenerateFeedback.preprocessors = [*steps, "walkthrough.homework.waiting.Waiting"]
+    done(nbgrader.generate_feedback(assignment), f"the feedback on {assignment}")
+    pages = sorted((folder / "feedback").glob(f"*/{assignment}/{assignment}.html"))
+    waiting.say(nbgrader.coursedir.db_url, assignment, pages)
+    return pages
 
 
 def table(folder: Path) -> Path:

@@ -9,7 +9,7 @@ from datetime import UTC
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from walkthrough.homework import sheets
+from walkthrough.homework import graded, sheets
 from walkthrough.homework.intake import read_ledger
 from walkthrough.homework.names import assignments_of, check_assignment, folded, read_table
 
@@ -63,43 +63,46 @@ def told(course: Path, assignment: str) -> dict[str, str]:
 
 def placed(
     sheet: sheets.Sheet, students: Mapping[str, str], table: Mapping[str, str]
-) -> tuple[dict[str, list[str]], list[str]]:
-    """Each student's row, and one sentence for each who has none, or not one alone.
+) -> tuple[dict[str, list[str]], list[str], int]:
+    """Each student's row, one sentence for each who has none, or not one alone, and of how many rows there was no talk.
 
     `students` gives for each the name under which the platform's export was taken in; `table`, the teacher's, goes before all
-    else, then what is one person's alone (numbers, logins, e-mail addresses), then names.
+    else, then what is one person's alone (numbers, logins, e-mail addresses), then names. A row that the table gives to
+    somebody is nobody else's.
     """
     by_row: dict[int, set[str]] = defaultdict(set)
-    people, sentences, found = sheet.people(), [], {}
+    people, sentences, found, talked = sheet.people(), [], {}, set()
+    given = [{table[name] for name in map(folded, row) if table.get(name)} for row in people]
     for student, who in students.items():
         number = re.search(r"_(\d+)$", who or student) if who.startswith(PLATFORM.get(sheet.kind, "-")) else None
         own = {student.lower()} | ({number[1]} if number else set())
         roads = (
-            [i for i, row in enumerate(people) if table.get(folded_of(sheet, row, table)) == student],
+            [i for i in range(len(people)) if student in given[i]],
             [i for i, row in enumerate(people) if own & sheet.exact(row)],
             [i for i, row in enumerate(people) if student.lower() in sheet.names(row)],
         )
-        rows = next((road for road in roads if road), [])
+        free = [[i for i in road if given[i] <= {student}] for road in roads[1:]]
+        rows = next((road for road in (roads[0], *free) if road), [])
+        others = {f"{' '.join(people[i][:2])} is {', '.join(sorted(given[i]))}" for road in roads[1:] for i in road}
+        talked |= {i for road in roads for i in road}
         if len(rows) == 1:
             by_row[rows[0]].add(student)
         elif rows:
             sentences.append(f"{student}: {len(rows)} rows could be this student's: say which in a table (--names)")
+        elif others:
+            sentences.append(f"{student}: by the table of names, {' and '.join(sorted(others))}, and no row is left")
         else:
             sentences.append(f"{student}: no row of the table is this student's: say whose in a table (--names)")
     for i, several in by_row.items():
         if len(several) > 1:
             names = " and ".join(sorted(several))
-            sentences.append(
-                f"{names}: one row, {' '.join(people[i][:2])}, could be either's: say whose in a table (--names)"
-            )
+            sentences += [
+                f"{student}: {names} could both be {' '.join(people[i][:2])}, one row: say whose in a table (--names)"
+                for student in sorted(several)
+            ]
         else:
             found[several.pop()] = people[i]
-    return found, sentences
-
-
-def folded_of(sheet: sheets.Sheet, row: list[str], table: Mapping[str, str]) -> str:
-    """The cell of a row that the teacher's table names; "" if none is."""
-    return next((name for name in map(folded, row) if name and name in table), "")
+    return found, sentences, len(people) - len(talked)
 
 
 def fill(
@@ -172,6 +175,7 @@ def export(
         check_assignment(course, assignment)
     known = assignments or assignments_of(course)
     marks = {assignment: found for assignment in known if (found := marks_of(course, assignment))}
+    missing = {assignment: graded.not_graded(course, assignment) for assignment in known}
     if not marks:
         raise ValueError(
             f"nothing of {', '.join(known)} has been graded yet: `python -m walkthrough.homework grade` comes first"
@@ -182,18 +186,30 @@ def export(
         )
     students: dict[str, str] = {}
     for assignment, found in marks.items():
+        for student in graded.left_out(course, assignment) | missing[assignment].keys():
+            found.pop(student, None)
         ledger = read_ledger(course, assignment)
         students |= {student: ledger.get(student, {}).get("who", students.get(student, "")) for student in found}
     table = {name: row.student for name, row in read_table(names, UTC).items()} if names else {}
-    rows, missed = placed(sheet, students, table)
-    done = []
+    away = sorted(student for student in students if table.get(folded(student)) == "")
+    students = {student: who for student, who in students.items() if student not in away}
+    rows, missed, others = placed(sheet, students, table)
+    done = [f"{student}: the table of names leaves it out" for student in away]
+    if sheet.kind == "worksheet":
+        missing = {assignment: missing[assignment] for assignment in marks}
+    missed += [
+        f"{student}: {why} ({name}), so nothing was written"
+        for name in missing
+        for student, why in missing[name].items()
+    ]
     for assignment, found in marks.items():
         named = columns.get(assignment, "")
         count, left = fill(sheet, assignment, found, rows, told(course, assignment), named, scale, unfinished)
-        done.append(f"{assignment}: {count} of {len(found)} marks written")
+        done.append(f"{assignment}: {count} of {len(found) + len(missing[assignment])} marks written")
         missed += left
-    others = len(sheet.people()) - len(rows)
-    done.append(f"{others} rows of the table are nobody's who has a mark: they stay as they were")
+    if others:
+        number = "1 row of the table is" if others == 1 else f"{others} rows of the table are"
+        done.append(f"{number} nobody's who has a mark, and stay{'s' * (others == 1)} unchanged")
     target = out or course / "grades" / f"{sheet.kind}-{file.stem}.csv"
     if target.resolve() == file.resolve():
         raise ValueError(f"{target} is the table that was exported: give another name for the new one")

@@ -19,6 +19,8 @@ from nbgrader.utils import parse_utc
 from sqlalchemy.exc import SAWarning
 from traitlets.config import Config, PyFileConfigLoader
 
+from walkthrough.homework import graded
+
 STEPS = {"sanitize": ("DeduplicateIds", "OverwriteCells", "CheckCellMetadata"),
          "autograde": ("LimitOutput", "SaveAutoGrades", "CheckCellMetadata")}  # fmt: skip
 
@@ -58,6 +60,7 @@ def opened(folder: Path) -> Iterator[Gradebook]:
 def enter(folder: Path, assignment: str, student: str, notebook: nbformat.NotebookNode) -> None:
     """Hand a judged notebook to nbgrader, with the time that it was handed in; a mark by hand stands if its answer does.
 
+    Otherwise it counts no longer, and the answer waits for a new one.
     Raises RuntimeError if nbgrader refuses it, and ValueError for a time that is none.
     """
     handed_in = folder / "submitted" / student / assignment / "timestamp.txt"
@@ -90,7 +93,10 @@ def enter(folder: Path, assignment: str, student: str, notebook: nbformat.Notebo
         for label, grade in grades_of(submission).items():
             if label in stand and stand[label] == (grade.auto_score, answer_to(file, label)):
                 grade.needs_manual_grade = False
+            elif grade.needs_manual_grade:
+                grade.manual_score = None  # it was for another answer
         book.db.commit()
+    graded.note(folder, assignment, student, graded.digest(folder, assignment, student))
 
 
 def marked_by_hand(book: Gradebook, assignment: str, student: str, file: Path) -> dict[str, tuple]:

@@ -7,9 +7,9 @@ from walkthrough.homework.intake import read_ledger
 from walkthrough.homework.names import check_assignment
 from walkthrough.homework.replaced import superseded
 
-NEVER = "is not graded yet"
-NEWER = "handed in a newer file since, which is not graded yet"
-GONE = "has no graded notebook any more (in autograded/)"
+NEVER = "not graded yet"
+NEWER = "a newer file was collected since, which is not graded yet"
+GONE = "its graded notebook is gone from autograded/"
 
 
 def handed_in(folder: Path, assignment: str, only: str | None = None) -> list[str]:
@@ -64,7 +64,7 @@ def left_out(folder: Path, assignment: str) -> set[str]:
     return superseded(read_ledger(folder, assignment))
 
 
-def told(assignment: str, missing: dict[str, str]) -> str:
-    """Whose work is not graded, in one sentence for each; "" if it is nobody's."""
-    lines = [f"{student} {reason}" for student, reason in missing.items()]
-    return "\n".join([*lines, f"{assignment}: {len(lines)} to be graded (`grade`)"]) if lines else ""
+def told(assignment: str, missing: dict[str, str], before: str = "") -> str:
+    """Whose work is not graded, one sentence for each, and what to do; `before` stands at the begin of each."""
+    lines = [f"{before}{student}: {reason}" for student, reason in missing.items()]
+    return "\n".join([*lines, f"grade {assignment} again: `python -m walkthrough.homework grade`"])

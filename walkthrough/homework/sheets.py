@@ -88,6 +88,8 @@ def read(file: Path, called: dict[str, str] | None = None) -> Sheet:
 
     Raises ValueError, with the columns that are there, for what is neither.
     """
+    if not file.is_file():
+        raise ValueError(f"there is no file {file}: give the table that Canvas or Moodle exported, as CSV")
     data = file.read_bytes()
     try:
         text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")

@@ -3,13 +3,16 @@
 import csv
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from nbgrader.api import MissingEntry
+from nbgrader.api import MissingEntry, SubmittedAssignment
 
 from walkthrough.homework.gradebook import grades_of, opened, penalties
+from walkthrough.homework.graded import left_out, not_graded
 
 COLUMNS = ("assignment", "duedate", "timestamp", "student_id", "last_name", "first_name", "email", "raw_score",
-           "late_submission_penalty", "score", "max_score")  # fmt: skip
+           "late_submission_penalty", "score", "max_score", "state")  # fmt: skip
+WAITS, NOTHING = "waits for a person", "nothing handed in"
 
 
 def read_rows(file: Path) -> dict[str, dict[str, str]]:
@@ -29,9 +32,12 @@ def write_table(folder: Path, assignment: str, remarks: Mapping[str, str]) -> No
     file.parent.mkdir(exist_ok=True)
     before, rows = read_rows(file), []
     penalties(folder, assignment)
+    old = left_out(folder, assignment)
     with opened(folder) as book:
         for submission in sorted(book.assignment_submissions(assignment), key=lambda entry: entry.student.id):
             student, penalty = submission.student.id, submission.late_submission_penalty or 0
+            if student in old:
+                continue
             row = {"student": student}
             for label, grade in grades_of(submission).items():
                 row[label] = "waits" if grade.needs_manual_grade else f"{grade.score:g}"
@@ -52,31 +58,51 @@ def write_csv(file: Path, columns: list[str], rows: list[dict[str, str]]) -> Non
 
 
 def write_all(folder: Path) -> Path:
-    """`grades/all.csv`, in the columns of nbgrader's own export; the table of each assignment is written anew, too."""
+    """`grades/all.csv`, in the columns of nbgrader's own export; the table of each assignment is written anew, too.
+
+    One column more, `state`, says which marks still wait for a person, and whose are not of the file that was handed in
+    last. Who handed in nothing has no marks, and not those of an empty notebook.
+    """
     with opened(folder) as book:
         graded = [assignment.name for assignment in book.assignments if book.assignment_submissions(assignment.name)]
     for name in graded:
         write_table(folder, name, {})
     rows = []
     with opened(folder) as book:
+        names = {student.id: student for student in book.students}
+        old = {assignment.name: left_out(folder, assignment.name) for assignment in book.assignments}
+        only_old = {name for name in names if any(name in each for each in old.values())}
+        only_old -= {
+            entry.student.id
+            for assignment in book.assignments
+            for entry in book.assignment_submissions(assignment.name)
+            if entry.student.id not in old[assignment.name]
+        }
         for assignment in book.assignments:
-            for student in book.students:
-                row = {name: getattr(student, name) or "" for name in ("last_name", "first_name", "email")}
-                row |= {"assignment": assignment.name, "duedate": assignment.duedate or "", "student_id": student.id}
-                row |= {
-                    "timestamp": "",
-                    "raw_score": 0.0,
-                    "late_submission_penalty": 0.0,
-                    "max_score": assignment.max_score,
-                }
+            missing = not_graded(folder, assignment.name)
+            for student in sorted((names.keys() | missing.keys()) - only_old):
+                person = names.get(student)
+                row = {name: getattr(person, name, None) or "" for name in ("last_name", "first_name", "email")}
+                row |= {"assignment": assignment.name, "duedate": assignment.duedate or "", "student_id": student}
+                row |= {"max_score": assignment.max_score, "state": missing.get(student, NOTHING)}
                 try:
-                    entry = book.find_submission(assignment.name, student.id)
-                    row |= {"timestamp": entry.timestamp or "", "raw_score": entry.score}
-                    row["late_submission_penalty"] = entry.late_submission_penalty or 0.0
+                    if student in old[assignment.name]:
+                        raise MissingEntry
+                    row |= marks_of(book.find_submission(assignment.name, student), missing.get(student, ""))
                 except MissingEntry:
                     pass
-                rows.append(row | {"score": max(0.0, row["raw_score"] - row["late_submission_penalty"])})
+                rows.append(row)
     file = folder / "grades" / "all.csv"
     file.parent.mkdir(exist_ok=True)
     write_csv(file, list(COLUMNS), rows)
     return file
+
+
+def marks_of(entry: SubmittedAssignment, missing: str) -> dict[str, Any]:
+    """A submission's columns of marks; `missing` says why they are old ones, if they are."""
+    taken = entry.late_submission_penalty or 0.0
+    return {
+        "timestamp": entry.timestamp or "", "raw_score": entry.score, "late_submission_penalty": taken,
+        "score": max(0.0, entry.score - taken),
+        "state": ", ".join(filter(None, [missing, WAITS if entry.needs_manual_grade else ""])),
+    }  # fmt: skip
