@@ -621,6 +621,121 @@ def test_an_older_export_does_not_replace_a_newer_hand_in(course, tmp_path):
     assert [fate.fate for fate in fates] == ["older"]
 
 
+def told(fates) -> list[tuple[str, str]]:
+    """Of each file what became of it, and what else is said."""
+    return [(fate.fate, fate.told) for fate in fates]
+
+
+def replaced(course: Path) -> dict[str, str]:
+    """All that is kept of what was replaced, by its place."""
+    place = course / "replaced"
+    return {file.relative_to(place).as_posix(): file.read_text("utf-8") for file in place.rglob("*") if file.is_file()}
+
+
+def download(file: Path, text: str, day: int, name: str = MOODLE.format("Max Call", 7, "hw1.ipynb")) -> Path:
+    """A platform's zip, whose only time is that of the download."""
+    with zipfile.ZipFile(file, "w") as out:
+        out.writestr(zipfile.ZipInfo(name, (2026, 9, day, 14, 0, 0)), text)
+    return file
+
+
+def test_an_older_download_replaces_nothing_and_a_newer_one_says_what_it_replaced(course, tmp_path):
+    first, newer = download(tmp_path / "1.zip", "old", 1), download(tmp_path / "2.zip", "new", 2)
+    collect(course, "hw1", newer)
+    (fate,) = collect(course, "hw1", first)
+    assert (fate.fate, fate.student) == ("older", "Max-Call")
+    assert fate.why.startswith("one of 2026-09-02 14:00 was taken in before, and stays")
+    assert (submitted(course), replaced(course)) == ({"Max-Call": "new"}, {})
+    (fate,) = collect(course, "hw1", newer)
+    assert (fate.fate, fate.told) == ("taken", "")
+    (fate,) = collect(course, "hw1", download(tmp_path / "3.zip", "newest", 3))
+    assert fate.told.startswith(f"replaced what was collected on {datetime.now():%Y-}")
+    assert fate.told.endswith("2026-09-02-14-00-00.ipynb")
+    assert replaced(course) == {"hw1/Max-Call/2026-09-02-14-00-00.ipynb": "new"}
+    assert f"Max-Call: {fate.told}" in report("hw1", [fate], "UTC")
+    (tmp_path / "names.csv").write_text(
+        "name,student,handed_in\nMax Call,Max-Call,2026-11-01 12:30\n", encoding="utf-8"
+    )
+    collect(course, "hw1", first, tmp_path / "names.csv")
+    assert submitted(course) == {"Max-Call": "old"}
+    collect(course, "hw1", download(tmp_path / "4.zip", "another of that time", 3), tmp_path / "names.csv")
+    assert sorted(replaced(course).values()) == ["new", "newest", "old"]
+
+
+def test_what_has_no_times_to_compare_is_replaced_and_kept(course, tmp_path):
+    for i, text in enumerate("abc"):
+        collect(course, "hw1", in_folder(tmp_path / str(i), {"anna_hw1.ipynb": text}))
+    assert submitted(course) == {"anna": "c"}
+    assert sorted(replaced(course).values()) == ["a", "b"]
+
+
+ONE_OF_CANVAS = "xdora_103_9003_hw1.ipynb"
+
+
+@pytest.mark.parametrize("newer", ["the same", "changed since"])
+def test_a_person_who_gets_another_name_by_the_table_keeps_one_submission(course, tmp_path, newer):
+    collect(course, "hw1", download(tmp_path / "1.zip", "the same", 1, ONE_OF_CANVAS))
+    for name in ("autograded", "judged"):
+        (course / name / "xdora_103" / "hw1").mkdir(parents=True)
+    (tmp_path / "names.csv").write_text("name,student\nxdora_103,Dora-X\n", encoding="utf-8")
+    second = download(tmp_path / "2.zip", newer, 2, ONE_OF_CANVAS)
+    (fate,) = collect(course, "hw1", second, tmp_path / "names.csv")
+    assert fate.told.startswith("was taken in as xdora_103 earlier, and is Dora-X from now on")
+    assert submitted(course) == {"Dora-X": newer}
+    assert ("the same" in replaced(course).values()) == (newer != "the same")
+    assert not (course / "autograded" / "xdora_103").exists()
+    (fate,) = collect(course, "hw1", second)
+    assert (fate.fate, fate.student) == ("lost", "xdora_103")
+    assert "the same was taken in earlier as Dora-X: give the table again" in fate.why
+    (fate,) = collect(course, "hw1", second, tmp_path / "names.csv")
+    assert (fate.fate, fate.told) == ("taken", "")
+
+
+def test_where_both_names_have_work_the_old_names_is_kept_apart(course, tmp_path):
+    collect(course, "hw1", in_folder(tmp_path / "in", {"solution/hw1.ipynb": "x"}))
+    collect(course, "hw1", in_folder(tmp_path / "other", {"Dora-X_hw1.ipynb": "y"}))
+    (tmp_path / "names.csv").write_text("name,student\nsolution,Dora-X\n", encoding="utf-8")
+    (fate,) = collect(course, "hw1", tmp_path / "in", tmp_path / "names.csv")
+    assert "was taken in as solution earlier" in fate.told
+    assert "replaced what was collected" in fate.told
+    assert submitted(course) == {"Dora-X": "x"}
+    assert sorted(replaced(course).values()) == ["x", "y"]
+
+
+def test_two_people_with_files_of_one_name_or_one_text_stay_two(course, tmp_path):
+    (tmp_path / "names.csv").write_text("name,student\nanna,anna.2\n", encoding="utf-8")
+    collect(course, "hw1", in_folder(tmp_path / "1", {"anna_hw1.ipynb": "one Anna's"}))
+    (fate,) = collect(course, "hw1", in_folder(tmp_path / "2", {"anna_hw1.ipynb": "another's"}), tmp_path / "names.csv")
+    collect(course, "hw1", in_folder(tmp_path / "3", {"ben_hw1.ipynb": "one Anna's"}))
+    assert fate.told == ""
+    assert submitted(course) == {"anna": "one Anna's", "anna.2": "another's", "ben": "one Anna's"}
+    files = {"submission_metadata.yml": METADATA, "submission_1/hw1.ipynb": "x", "submission_2/hw1.ipynb": "y"}
+    for _ in range(2):
+        assert told(collect(course, "hw1", in_folder(tmp_path / "4", files)))[1:] == [("taken", "")] * 3
+
+
+def test_a_line_of_the_table_that_fits_nothing_is_said(course, tmp_path):
+    lines = "name,student\nxdroa_103,Dora-X\nben,ben.b\nben_hw1.ipynb,ben.b\n"
+    (tmp_path / "names.csv").write_text(lines, encoding="utf-8")
+    files = in_folder(tmp_path / "in", {ONE_OF_CANVAS: "", "ben_hw1.ipynb": ""})
+    fates = collect(course, "hw1", files, tmp_path / "names.csv")
+    assert report("hw1", fates, "UTC")[0] == (
+        f"{tmp_path / 'names.csv'}, line 2: 'xdroa_103' fits nothing that was handed in"
+    )
+    assert len(fates.notes) == 1
+
+
+def test_what_is_no_notebook_is_passed_over_for_what_it_is(course, tmp_path):
+    files = {
+        "submission_metadata.yml": METADATA.partition("submission_2")[0],
+        "index.html": "",
+        "submission_1/hw1.ipynb": "",
+    }
+    fates = {fate.file: fate.why for fate in collect(course, "hw1", in_folder(tmp_path / "in", files))}
+    assert fates["index.html"] == "it is no notebook"
+    assert fates["submission_metadata.yml"] == "it was read for who is who"
+
+
 def test_a_time_that_is_not_that_of_the_notebook_is_taken_away(course, tmp_path):
     stamp = course / "submitted" / "anna" / "hw1" / "timestamp.txt"
     place = in_folder(tmp_path / "in", {"anna_hw1.ipynb": "one"})
