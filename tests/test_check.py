@@ -53,7 +53,21 @@ def test_a_square_matrix_transposed(pose):
 
 
 @pytest.mark.parametrize(
-    "answer", [MATRIX, MATRIX.numpy(), MATRIX.tolist(), list(MATRIX), MATRIX.double(), MATRIX * (1 + 1e-6)]
+    "answer",
+    [
+        *(
+            MATRIX,
+            MATRIX.numpy(),
+            MATRIX.tolist(),
+            list(MATRIX),
+            MATRIX.double(),
+            MATRIX * (1 + 1e-6),
+            MATRIX.to_sparse(),
+        ),
+        [MATRIX[0].numpy(), MATRIX[1].tolist(), MATRIX[2]],
+        (MATRIX[0].tolist(), MATRIX[1].double(), [*MATRIX[2]]),
+        [[*MATRIX[0].numpy()], MATRIX[1].to_sparse(), tuple(MATRIX[2].tolist())],
+    ],
 )
 def test_any_kind_of_right_answer_is_right(pose, answer):
     pose(MATRIX)

@@ -6,6 +6,7 @@ import nbformat
 import pytest
 
 from walkthrough.exercises.check import NOT_ATTEMPTED, RIGHT, WRONG
+from walkthrough.homework import handed_in
 from walkthrough.homework import judge as judging
 
 pytestmark = pytest.mark.usefixtures("box")
@@ -75,8 +76,6 @@ REFUSED = {
     "sys.exit": "import sys\nsys.exit(0)",
     "10 GB": "import torch\nx = torch.ones(10 * 2**30, dtype=torch.uint8)",
     "10 GB of bytes": "x = bytearray(10 * 2**30)",
-    "a gigabyte printed": "for i in range(10**6):\n    print('x' * 1000)",
-    "a gigabyte in one print": "print('x' * 10**9)",
     "a full disk": "with open('/scratch/x', 'wb') as f:\n    for i in range(2000): f.write(bytes(2**20))",
     "memory full of files": "for j in range(9):\n    with open(f'/tmp/{j}', 'wb') as f:\n        for i in range(90): f.write(bytes(2**20))",
     "overwrites walkthrough": "import walkthrough\nopen(walkthrough.__file__, 'w').write('x')",
@@ -95,6 +94,40 @@ def test_cells_that_try_are_answered_with_an_error_each_and_the_rest_is_marked(m
     for name, cell in zip(REFUSED, judged.notebook.cells[1:]):  # the set-up comes first
         assert any(output.output_type == "error" for output in cell.outputs), name
         assert sum(len(str(output)) for output in cell.outputs) < 60_000, name
+
+
+TALKATIVE = {
+    "thirty thousand lines": "for k in range(30000): print('training', k)",
+    "a gigabyte printed": "for i in range(10**5):\n    print('x' * 10**4)",
+    "a gigabyte in one print": "print('x' * 10**9)",
+    "three thousand results": "for k in range(3000): display(k)",
+    "long results": "for k in range(600): display('y' * 30000)",
+    "out and err by turns": "import sys\nfor k in range(3000): print(k, file=(sys.stdout, sys.stderr)[k % 2])",
+}
+
+
+def test_a_cell_that_shows_much_runs_to_its_end_and_what_is_too_much_is_not_kept(mark, hand_in, right):
+    notebook = hand_in(**right | {"hw1_1_answer": f"{TALKATIVE['thirty thousand lines']}\n{right['hw1_1_answer']}"})
+    notebook.cells[:0] = [nbformat.v4.new_code_cell(f"{source}\n1 / 0") for source in TALKATIVE.values()]
+    judged = mark(notebook)
+    assert marks(judged) == RIGHT * 3
+    assert judged.remarks == []
+    for name, cell in zip(TALKATIVE, judged.notebook.cells[1:]):
+        assert cell.outputs[-1].output_type == "error", name  # the last line ran
+        assert sum("there was more" in str(output) for output in cell.outputs) == 1, name
+        assert sum(len(str(output)) for output in cell.outputs) < 300_000, name
+
+
+def test_what_is_cleared_makes_room_for_what_comes():
+    from walkthrough.homework.shown import MOST_TEXT, Shown
+
+    shown = Shown(key=b"")
+    outputs = shown.fresh(keep=True)
+    for i in range(3):
+        shown.send(None, "clear_output", {"wait": True})
+        shown.printed("stdout", f"{i}" * (MOST_TEXT + 1))
+    assert [output["text"][:5] for output in outputs] == ["22222", "\n[the"]
+    assert len(outputs[0]["text"]) == MOST_TEXT
 
 
 def test_nothing_of_the_teachers_can_be_read(mark, hand_in, right, small_course):
@@ -161,6 +194,32 @@ def test_a_file_that_is_no_notebook_gets_no_points_and_the_reason(mark, text, re
     judged = mark(text)
     assert marks(judged) == WRONG * 3
     assert reason in judged.remarks[0]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_a_notebook_is_read_in_whatever_unicode_an_editor_saved_it(tmp_path, hand_in, right, encoding):
+    file = tmp_path / "x.ipynb"
+    notebook = hand_in(**right | {"hw1_1_answer": "größe = '→ 中'"})
+    file.write_bytes(nbformat.writes(notebook, ensure_ascii=False).replace("\n", "\r\n").encode(encoding))
+    assert [cell.source for cell in handed_in.read_submission(file).cells] == [cell.source for cell in notebook.cells]
+
+
+def test_a_file_that_is_large_for_its_outputs_is_read_and_one_that_is_large_for_its_text_is_told_so(tmp_path, hand_in):
+    file, notebook = tmp_path / "x.ipynb", hand_in()
+    code = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    code.outputs = [nbformat.v4.new_output("stream", text="x" * (21 * 2**20))]
+    notebook.metadata["widgets"] = {"state": "x" * 2**20}
+    nbformat.write(notebook, file)
+    read = handed_in.read_submission(file)
+    assert [cell.source for cell in read.cells] == [cell.source for cell in notebook.cells]
+    assert "x" * 1000 not in nbformat.writes(read)
+    code.source = "#" * (20 * 2**20)
+    nbformat.write(notebook, file)
+    with pytest.raises(ValueError, match=r"the notebook is 20\.1 MB large even without .* at most 20 MB are read"):
+        handed_in.read_submission(file)
+    file.write_bytes(b"x" * (100 * 2**20 + 1))
+    with pytest.raises(ValueError, match=r"the file is 100\.1 MB large, and at most 100 MB are read"):
+        handed_in.read_submission(file)
 
 
 def test_another_notebook_and_one_without_cells_get_no_points(mark):

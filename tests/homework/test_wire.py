@@ -33,6 +33,24 @@ def test_tensors_that_share_memory_complex_ones_arrays_and_factored_ones_too():
     assert torch.equal(wire.unpack(wire.pack(np.arange(3.0))), torch.arange(3.0, dtype=torch.float64))
 
 
+def test_arrays_and_tensors_in_unusual_storage_arrive_with_their_values():
+    x = np.arange(6.0).reshape(2, 3)
+    for stored in (x[::-1], x[:, ::-1], x.astype(">f4"), x.astype(np.longdouble), np.asfortranarray(x), x.T[1]):
+        assert wire.unpack(wire.pack(stored)).tolist() == stored.tolist()
+    thin = torch.tensor([[0.0, 2.0], [0.0, 0.0]])
+    for stored in (thin.to_sparse(), thin.to_sparse_csr(), thin.requires_grad_()):
+        assert wire.unpack(wire.pack([stored]))[0].tolist() == [[0.0, 2.0], [0.0, 0.0]]
+    whole = torch.tensor([1 + 2j, 3j])
+    assert wire.unpack(wire.pack(whole.conj())).tolist() == [1 - 2j, -3j]
+    assert wire.unpack(wire.pack(whole.conj().imag)).tolist() == [-2, -3]
+
+
+def test_a_sparse_tensor_too_large_to_be_written_out_is_refused_in_words():
+    huge = torch.sparse_coo_tensor(torch.tensor([[7], [7]]), torch.tensor([1.0]), (10**6, 10**6))
+    with pytest.raises(TypeError, match=r"a sparse tensor of shape \[1000000, 1000000\], which is too large"):
+        wire.pack(huge)
+
+
 def test_a_tuple_stays_a_tuple_for_it_may_be_an_index():
     back = wire.unpack(wire.pack({"head": (1, 0), "heads": [(0, 1), [2]]}))
     assert back == {"head": (1, 0), "heads": [(0, 1), [2]]}

@@ -93,11 +93,12 @@ def compare(exercise: Exercise, answers: list[Tensor], cases: list[tuple]) -> Ve
 
 
 def as_tensor(answer: Any) -> Tensor:
-    """Any answer that is made of numbers (tensor, array, list, FactoredMatrix) as a tensor of float64."""
+    """Any answer that is made of numbers (tensor, array, FactoredMatrix, or a list of any of them) as a tensor of float64."""
     answer = getattr(answer, "AB", answer)
-    if isinstance(answer, (list, tuple)) and answer and isinstance(answer[0], Tensor):
-        answer = torch.stack(list(answer))
-    return torch.as_tensor(answer).detach().double()
+    if isinstance(answer, (list, tuple)) and not all(isinstance(item, (int, float)) for item in answer):
+        answer = torch.stack([as_tensor(item) for item in answer])
+    answer = torch.as_tensor(answer).detach()
+    return (answer if answer.layout == torch.strided else answer.to_dense()).double()
 
 
 def same(mine: Tensor, right: Tensor) -> bool:

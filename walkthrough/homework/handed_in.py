@@ -1,5 +1,7 @@
 """The file that was handed in, as a notebook, if it is one and is that assignment."""
 
+import json
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +11,8 @@ from nbformat import NotebookNode
 
 from walkthrough.homework.restoring import grade_id
 
-LARGEST_FILE = 20 * 2**20  # bytes
+LARGEST_FILE = 100 * 2**20  # bytes
+LARGEST_WORK = 20 * 2**20  # characters without what cells printed and drew, which is made anew
 
 
 def read_submission(file: Path) -> NotebookNode:
@@ -22,15 +25,38 @@ def read_submission(file: Path) -> NotebookNode:
     if size == 0:
         raise ValueError("the file that was handed in is empty")
     if size > LARGEST_FILE:
-        raise ValueError(f"the file is {size / 2**20:.0f} MB large, and at most {LARGEST_FILE // 2**20} MB are read")
+        raise ValueError(f"the file is {megabytes(size)} MB large, and at most {LARGEST_FILE // 2**20} MB are read")
     try:
-        notebook = nbformat.reads(file.read_text("utf-8"), as_version=4)
+        stored = json.loads(file.read_bytes())  # in UTF-8, 16 or 32, with a byte order mark or without
+        work = json.dumps(without_outputs(stored), ensure_ascii=False)
+        notebook = nbformat.reads(work, as_version=4)
         for cell in notebook.cells:
             cell.source, cell.cell_type = str(cell.source), str(cell.cell_type)
             cell.metadata.get("nbgrader", {}).get("grade_id")
     except Exception as error:
         raise ValueError("the file is not a notebook: save it in JupyterLab and hand it in again") from error
+    if len(work) > LARGEST_WORK:
+        raise ValueError(
+            f"the notebook is {megabytes(len(work))} MB large even without what its cells printed and drew, and at most "
+            f"{LARGEST_WORK // 2**20} MB are read: are there large pictures or tables in its text?"
+        )
     return notebook
+
+
+def without_outputs(notebook: dict) -> dict:
+    """A notebook as it is stored, of which the outputs and the widgets' states are dropped: nobody reads them again."""
+    for sheet in notebook.get("worksheets", [notebook]):  # before format 4, cells stood in sheets
+        for cell in sheet.get("cells", []):
+            if isinstance(cell, dict) and "outputs" in cell:
+                cell["outputs"] = []
+    if isinstance(notebook.get("metadata"), dict):
+        notebook["metadata"].pop("widgets", None)
+    return notebook
+
+
+def megabytes(size: int) -> float:
+    """A size in MB, rounded up to a tenth, so that what is over a limit never reads like the limit."""
+    return math.ceil(size / 2**20 * 10) / 10
 
 
 def names_of(notebook: NotebookNode) -> set[str]:

@@ -50,7 +50,7 @@ def secrets_of(course: Path) -> dict[str, set[tuple[str, ...]]]:
     """
     kept: dict[str, set[tuple[str, ...]]] = {}
     for file in sorted((course / "source").glob("*/*.ipynb")):
-        for cell in nbformat.read(file, 4).cells:
+        for cell in nbformat.reads(opened.decoded(file.read_bytes()), 4).cells:
             mark = cell.metadata.get("nbgrader", {})
             parts = between(cell.source, "BEGIN SOLUTION", "END SOLUTION")
             parts += between(cell.source, "BEGIN HIDDEN TESTS", "END HIDDEN TESTS")

@@ -21,7 +21,6 @@ STOPS = {  # what stopped a cell, by the error's name; {what} is the error's own
     "RecursionError": "a function calls itself there without end",
     "MemoryError": "it asks there for more memory than there is",
     "NameError": "`{what}` was not defined when it ran: is it defined further down, or in a cell that stopped?",
-    "TooMuchOutput": "it prints without end",
     "SystemExit": "it leaves Python there, with exit or quit",
 }
 HINTS = {  # what to add to an error that a function stopped with

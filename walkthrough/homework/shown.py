@@ -7,13 +7,12 @@ from jupyter_client.session import Session
 from traitlets import Any as AnyTrait
 
 MOST_TEXT = 20_000  # characters kept of what one cell prints
+MOST_DISPLAYED = 10 * MOST_TEXT  # characters of all results of one cell, pictures aside
+MOST_SHOWS = 500  # results, pictures and runs of prints that are kept of one cell
 MOST_IMAGE = 2 * 2**20  # characters of one picture (base64)
 MOST_IMAGES = 5 * 2**20  # characters of all pictures of one cell
 KEPT = ("text/plain", "image/png")
-
-
-class TooMuchOutput(Exception):
-    """Raised in a cell that prints without end."""
+MORE = "\n[there was more, which was not kept; the cell ran on]\n"
 
 
 class Shown(Session):
@@ -26,7 +25,7 @@ class Shown(Session):
 
     def fresh(self, keep: bool) -> list[dict[str, Any]]:
         """Start anew; the list that will hold the outputs."""
-        self.keep, self.images, self.clear = keep, 0, False
+        self.keep, self.images, self.clear, self.cut = keep, 0, False, False
         self.outputs, self.displays, self.room = [], {}, {}
         return self.outputs
 
@@ -41,7 +40,7 @@ class Shown(Session):
         if kind == "clear_output":
             self.clear = content["wait"]
             if not self.clear:
-                self.outputs.clear()
+                self.empty()
         elif kind == "error":
             lines = [str(line)[:MOST_TEXT] for line in content["traceback"]]
             self.add(
@@ -71,32 +70,56 @@ class Shown(Session):
         output = {"output_type": kind, "data": data, "metadata": {}}
         if kind == "execute_result":
             output["execution_count"] = content.get("execution_count")
+        text = len(data.get("text/plain", ""))
+        if self.room_for(text, "displayed", MOST_DISPLAYED) < text:
+            return self.more()
         self.add(output)
         if name is not None:
             self.displays.setdefault(name, []).append(output)
 
     def add(self, output: dict[str, Any]) -> None:
-        """One more output, behind a `clear_output(wait=True)` the only one."""
+        """One more output; of too many, errors only."""
+        self.cleared()
+        if len(self.outputs) < MOST_SHOWS or output["output_type"] == "error":
+            self.outputs.append(output)
+        else:
+            self.more()
+
+    def room_for(self, size: int, name: str, most: int) -> int:
+        """How many of so many characters can still be kept."""
+        self.cleared()
+        used = self.room.get(name, 0)
+        self.room[name] = used + size
+        return max(0, min(size, most - used))
+
+    def cleared(self) -> None:
+        """Behind a `clear_output(wait=True)`, what comes next is the first."""
         if self.clear:
-            self.outputs.clear()
-            self.clear = False
-        self.outputs.append(output)
+            self.empty()
+
+    def empty(self) -> None:
+        """Forget what was shown; there is room again."""
+        self.outputs.clear()
+        self.room, self.cut, self.clear = {}, False, False
+
+    def more(self) -> None:
+        """Say once that not all is kept."""
+        if not self.cut:
+            self.cut = True
+            self.outputs.append({"output_type": "stream", "name": "stderr", "text": MORE})
 
     def printed(self, name: str, text: str) -> None:
-        """Keep what fits of a print; raise TooMuchOutput at ten times the limit."""
-        if not self.keep or not text:
+        """Keep what fits of a print, and let the cell go on: one that never ends is found by its time."""
+        if not self.keep or not text or (self.cut and not self.clear and self.room.get(name, 0) >= MOST_TEXT):
             return
-        asked = self.room.get(name, 0)
-        self.room[name] = asked + len(text)
-        kept = text[: max(0, MOST_TEXT - asked)]
-        if kept:
-            last = self.outputs[-1] if self.outputs and not self.clear else {}
+        if kept := text[: self.room_for(len(text), name, MOST_TEXT)]:
+            last = self.outputs[-1] if self.outputs else {}
             if last.get("name") == name:
                 last["text"] += kept
             else:
                 self.add({"output_type": "stream", "name": name, "text": kept})
-        if self.room[name] > 10 * MOST_TEXT:
-            raise TooMuchOutput(f"this cell printed more than {10 * MOST_TEXT:,} characters, and was stopped")
+        if len(kept) < len(text):
+            self.more()
 
 
 class Stream(io.TextIOBase):

@@ -58,7 +58,7 @@ def flatten(value: Any, tensors: dict[str, Tensor], ours: bool) -> Any:
         return said | {"weights": flatten(weights, tensors, ours)}
     value = getattr(value, "AB", value)  # a FactoredMatrix
     if isinstance(value, np.ndarray | np.generic):
-        value = torch.as_tensor(value)
+        value = of_numpy(np.asarray(value))
     if isinstance(value, dict):
         raise TypeError("your answer holds a dict whose keys are not texts, which cannot be marked")
     if not isinstance(value, Tensor):
@@ -66,13 +66,30 @@ def flatten(value: Any, tensors: dict[str, Tensor], ours: bool) -> Any:
             f"your answer holds a value of type {type(value).__name__}, which cannot be marked: give numbers, texts, "
             "tensors, or lists, tuples and dicts of them"
         )
-    name, value = str(len(tensors)), value.detach().cpu()
+    name, value = str(len(tensors)), dense(value.detach()).cpu().resolve_conj()
     said = {"tensor": name, "complex": value.is_complex()}
     if ours and 0 in value.stride():
         said["shape"] = list(value.shape)
         value = value[tuple(slice(None) if step else slice(1) for step in value.stride())]
     tensors[name] = (torch.view_as_real(value) if value.is_complex() else value).clone().contiguous()
     return said
+
+
+def of_numpy(value: np.ndarray) -> Tensor:
+    """An array as a tensor, also if it runs backwards in memory, in another byte order, or holds longer numbers than torch knows."""
+    kind = np.float64 if value.dtype == np.longdouble else value.dtype.newbyteorder("=")
+    return torch.as_tensor(value.astype(kind, order="C"))
+
+
+def dense(value: Tensor) -> Tensor:
+    """A tensor with all its zeros. Raises TypeError for a sparse one that has too many of them."""
+    if value.layout == torch.strided:
+        return value
+    if value.numel() * value.element_size() > LARGEST[False]:
+        raise TypeError(
+            f"your answer is a sparse tensor of shape {list(value.shape)}, which is too large to be written out"
+        )
+    return value.to_dense()
 
 
 def restore(tree: Any, tensors: dict[str, Tensor], ours: bool) -> Any:
