@@ -94,7 +94,7 @@ def graded(box, tmp_path_factory):
     assert {fate.file: fate.fate for fate in fates if fate.fate != "taken"} == {"notes.txt": "passed over"}
     package = {file: file.read_bytes() for file in sandbox.PACKAGE.rglob("*.py")}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(judge, "CELL_SECONDS", 25.0)  # a busy machine must not make a right answer late
+        patch.setattr(judge, "COMPUTING", 12.0)
         judged = grading.grade(folder, HW)
     assert package == {file: file.read_bytes() for file in sandbox.PACKAGE.rglob("*.py")}
     with (folder / "grades" / f"{HW}.csv").open(newline="", encoding="utf-8") as stored:
@@ -159,6 +159,9 @@ def test_feedback_pages_and_the_grade_table(graded):
         assert "<script>alert(1)" not in text
         assert "onerror" not in text
         assert f"Score: {float(rows[page.parts[-3]]['total']):g}" in text.replace(".0 /", " /")
+        assert "Test cell" not in text
+        assert '<a href="#hw2-2">hw2-2 “Whose values speak?”</a>' in text
+        assert '<a href="#hw2-written">hw2-written “Written question”</a>' in text
     with course.table(folder).open(newline="", encoding="utf-8") as stored:
         exported = {row["student_id"]: float(row["score"]) for row in csv.DictReader(stored)}
     assert exported == {student: float(row["total"]) for student, row in rows.items()}
@@ -166,9 +169,7 @@ def test_feedback_pages_and_the_grade_table(graded):
 
 def test_a_second_grading_gives_the_same_marks(graded):
     folder, _, _, rows, _ = graded
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(judge, "CELL_SECONDS", 25.0)
-        grading.grade(folder, HW, students=["mixed0", "right1"])
+    grading.grade(folder, HW, students=["mixed0", "right1"])
     with (folder / "grades" / f"{HW}.csv").open(newline="", encoding="utf-8") as stored:
         assert {row["student"]: row for row in csv.DictReader(stored)} == rows
 

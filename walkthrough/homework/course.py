@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from walkthrough.homework import graded, tables, waiting
+from walkthrough.homework import graded, listed, tables, waiting
 from walkthrough.homework.gradebook import api, done
 from walkthrough.homework.names import check_assignment
 from walkthrough.homework.practice import to_copy
@@ -125,6 +125,7 @@ def feedback(folder: Path, assignment: str) -> list[Path]:
     done(nbgrader.generate_feedback(assignment), f"the feedback on {assignment}")
     pages = sorted((folder / "feedback").glob(f"*/{assignment}/{assignment}.html"))
     waiting.say(nbgrader.coursedir.db_url, assignment, pages)
+    listed.name_tasks(folder / "release" / assignment / f"{assignment}.ipynb", pages)
     return pages
 
 

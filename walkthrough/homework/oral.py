@@ -136,7 +136,7 @@ def questions_for(
         kept = recorders[question.label][1] if numbers.get(question.label) is question else ()
         put = asked(question, judged, release, tasks[question.label], kept)
         if put and len(found) < len(KINDS) and put.shown not in {other.shown for other in found}:
-            found.append(put)
+            found.append(put._replace(label=judged.called(put.label)))
     if not any(put.kind in (NUMBER, LINE) for put in found):
         stopped = next((verdict.sentence for verdict in judged.verdicts.values() if verdict.mark == WRONG), "")
         raise ValueError(
