@@ -1,6 +1,10 @@
 """What the judge takes over from a sandbox: outputs and notes, in their form and bounded; its word is not taken for them."""
 
+import os
+import re
+import sysconfig
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -13,6 +17,34 @@ NOTES = {
     "magic": "`{}` cannot be done when homework is marked; it was passed over",
     "window": "there is no window for the figures of `{}` when homework is marked; they are in the notebook",
 }
+
+# Where a frame of a traceback stands that runs cells, and not in anything that a student wrote or called.
+OURS = re.compile(
+    r"\s*File \S.*?(?:walkthrough[/\\]homework[/\\]|IPython[/\\]core[/\\](?:interactiveshell|compilerop)\.py)"
+)
+PLACES = sorted(  # where packages lie on the teacher's machine, the deepest first
+    {str(Path(__file__).resolve().parents[2]), *map(sysconfig.get_path, ("purelib", "platlib", "stdlib"))},
+    key=len, reverse=True,
+)  # fmt: skip
+
+
+def without_places(text: str) -> str:
+    """A text in which files of packages are called as seen from their folder: `torch/serialization.py`."""
+    for place in PLACES:
+        text = text.replace(place + os.sep, "").replace(place, Path(place).name)
+    return re.sub(r"[^\s\"'(]*/(?:site|dist)-packages/", "", text)
+
+
+def for_students(output: NotebookNode) -> NotebookNode:
+    """An output without the frames that run cells, and without the places of the teacher's machine."""
+    if output.output_type == "error":
+        output.traceback = [without_places(line) for line in output.traceback if not OURS.match(line)]
+        output.evalue = without_places(output.evalue)
+    elif output.output_type == "stream":
+        output.text = without_places(output.text)
+    elif "text/plain" in output.data:
+        output.data["text/plain"] = without_places(output.data["text/plain"])
+    return output
 
 
 def noted(notes: Any) -> list[str]:
@@ -30,7 +62,7 @@ def well_formed(outputs: Any) -> list[NotebookNode]:
             nbformat.validate(node, ref="output", version=4)
             if node.output_type in ("display_data", "execute_result"):  # no scripts in the teacher's browser
                 node.data = {kind: node.data[kind] for kind in ("text/plain", "image/png") if kind in node.data}
-            kept.append(node)
+            kept.append(for_students(node))
         except Exception:
             continue
     return kept
