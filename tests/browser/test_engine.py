@@ -36,9 +36,9 @@ def site(explorers, tmp_path_factory):
     for name in ("tokenizer.json", "two-layer.json", "two-layer.safetensors", "one-layer.safetensors"):
         (root / FOLDER / "weights").mkdir(exist_ok=True)
         shutil.copyfile(models.WEIGHTS / name, root / FOLDER / "weights" / name)
-    body = "".join(explorer.page() for explorer in explorers)
-    (root / "all.html").write_text(PAGE.format(folder=FOLDER, body=body), encoding="utf-8")
-    (root / "one.html").write_text(PAGE.format(folder=FOLDER, body=explorers[0].page()), encoding="utf-8")
+    pages = [explorer.page() for explorer in explorers]
+    (root / "all.html").write_text(PAGE.format(folder=FOLDER, body="".join(pages)), encoding="utf-8")
+    (root / "one.html").write_text(PAGE.format(folder=FOLDER, body=pages[0]), encoding="utf-8")
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_):
