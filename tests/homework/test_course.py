@@ -255,6 +255,7 @@ def test_a_fault_of_the_graders_own_stops_nobody_elses_mark(box, small_course, t
 
 
 def test_without_the_extra_one_sentence_says_what_to_install(tmp_path):
+    (tmp_path / "nbgrader_config.py").write_text("", encoding="utf-8")
     code = (
         "import sys; sys.modules['nbgrader'] = None; sys.argv = ['x', 'table', '.']\n"
         "import runpy; runpy.run_module('walkthrough.homework', run_name='__main__')"

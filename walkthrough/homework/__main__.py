@@ -90,8 +90,9 @@ def take_in(arguments: argparse.Namespace) -> None:
 
 def grade(arguments: argparse.Namespace) -> None:
     """`grade`. What forks the sandboxes' processes has as much to import as this one, and starts at the same time."""
-    from walkthrough.homework import graded
+    from walkthrough.homework import graded, names
 
+    names.check_course(arguments.course)
     graded.released(arguments.course, arguments.assignment)
     graded.handed_in(arguments.course, arguments.assignment, arguments.student)
     boxed = not arguments.without_bubblewrap
@@ -124,6 +125,8 @@ def run(arguments: argparse.Namespace) -> None:
         from walkthrough.homework import leaks
 
         return leaks.report(arguments.course, arguments.wheel)
+    if arguments.command != "new":
+        names.check_course(arguments.course)
     if arguments.command in ("release", "feedback"):
         names.check_assignment(arguments.course, arguments.assignment)
     from walkthrough.homework import course

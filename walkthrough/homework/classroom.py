@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from walkthrough.homework import names
+
 COMMANDS = ("practice", "students", "export", "oral", "gradescope")
 
 
@@ -37,6 +39,8 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Do what the command line asks. Raises ValueError, with what was not done, if anything was left out."""
+    if arguments.command in ("oral", "gradescope", "students"):
+        names.check_course(arguments.course)
     match arguments.command:
         case "practice":
             from walkthrough.homework import practice

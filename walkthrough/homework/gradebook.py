@@ -20,6 +20,7 @@ from sqlalchemy.exc import SAWarning
 from traitlets.config import Config, PyFileConfigLoader
 
 from walkthrough.homework import graded
+from walkthrough.homework.names import check_course
 
 STEPS = {"sanitize": ("DeduplicateIds", "OverwriteCells", "CheckCellMetadata"),
          "autograde": ("LimitOutput", "SaveAutoGrades", "CheckCellMetadata")}  # fmt: skip
@@ -27,8 +28,7 @@ STEPS = {"sanitize": ("DeduplicateIds", "OverwriteCells", "CheckCellMetadata"),
 
 def api(folder: Path, **course_directory: str) -> NbGraderAPI:
     """nbgrader, for this folder. Raises ValueError if it is not a course folder."""
-    if not (folder / "nbgrader_config.py").exists():
-        raise ValueError(f"{folder} is not a course folder: make one with `python -m walkthrough.homework new`")
+    check_course(folder)
     scripts = str(Path(sys.executable).parent)  # nbgrader calls `alembic` by name, also where no venv is activated
     if scripts not in os.environ["PATH"].split(os.pathsep):
         os.environ["PATH"] = scripts + os.pathsep + os.environ["PATH"]

@@ -23,6 +23,12 @@ def assignments_of(folder: Path) -> list[str]:
     return sorted(source.parent.name for source in (folder / "source").glob("*/*.ipynb"))
 
 
+def check_course(folder: Path) -> None:
+    """Raise ValueError for what is no course folder."""
+    if not (folder / "nbgrader_config.py").exists():
+        raise ValueError(f"{folder} is not a course folder: make one with `python -m walkthrough.homework new`")
+
+
 def check_assignment(folder: Path, assignment: str) -> None:
     """Raise ValueError for an assignment that the course does not have."""
     known = assignments_of(folder)
