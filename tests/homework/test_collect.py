@@ -646,6 +646,7 @@ def test_an_older_download_replaces_nothing_and_a_newer_one_says_what_it_replace
     assert (fate.fate, fate.student) == ("older", "Max-Call")
     assert fate.why.startswith("one of 2026-09-02 14:00 was taken in before, and stays")
     assert (submitted(course), replaced(course)) == ({"Max-Call": "new"}, {})
+    os.utime(course / "submitted" / "Max-Call" / "hw1" / "hw1.ipynb")  # as where a course was copied
     (fate,) = collect(course, "hw1", newer)
     assert (fate.fate, fate.told) == ("taken", "")
     (fate,) = collect(course, "hw1", download(tmp_path / "3.zip", "newest", 3))

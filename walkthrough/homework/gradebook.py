@@ -93,10 +93,16 @@ def enter(folder: Path, assignment: str, student: str, notebook: nbformat.Notebo
         for label, grade in grades_of(submission).items():
             if label in stand and stand[label] == (grade.auto_score, answer_to(file, label)):
                 grade.needs_manual_grade = False
-            elif grade.needs_manual_grade:
-                grade.manual_score = None  # it was for another answer
+        forget_old(submission)
         book.db.commit()
     graded.note(folder, assignment, student, graded.digest(folder, assignment, student))
+
+
+def forget_old(submission: SubmittedAssignment) -> None:
+    """Marks by hand of what waits are for another answer, and nbgrader would count them."""
+    for grade in grades_of(submission).values():
+        if grade.needs_manual_grade:
+            grade.manual_score = None
 
 
 def marked_by_hand(book: Gradebook, assignment: str, student: str, file: Path) -> dict[str, tuple]:
@@ -142,6 +148,7 @@ def penalties(folder: Path, assignment: str) -> None:
     step.init_plugin()
     with opened(folder) as book:
         for submission in book.assignment_submissions(assignment):
+            forget_old(submission)
             due = submission.assignment.duedate is not None
             late = submission.total_seconds_late if due else 0
             for notebook in submission.notebooks:

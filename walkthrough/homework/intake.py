@@ -9,9 +9,9 @@ from pathlib import Path
 
 from walkthrough.homework.archives import BROKEN
 from walkthrough.homework.chosen import Fate, Handed
-from walkthrough.homework.replaced import is_older, keep, rename, twice
+from walkthrough.homework.replaced import file_time, is_older, keep, rename, twice
 
-LEDGER = ("student", "who", "file", "handed_in", "collected", "person", "now")
+LEDGER = ("student", "who", "file", "handed_in", "file_time", "collected", "person", "now")
 FATES = ("lost", "taken", "older", "passed over")  # of a file that two students handed in, the first counts
 MANY = 5  # files that one person handed in beside the notebook, and that are named one by one
 AGAINST = " (if this one counts, say in a table when it was handed in)"
@@ -21,7 +21,7 @@ AS_NBGRADER = "%Y-%m-%d %H:%M:%S.%f UTC"
 def read_ledger(folder: Path, assignment: str) -> dict[str, dict[str, str]]:
     """Who was taken in earlier under each student's id, from which file, handed in when: `collected/hw1.csv`.
 
-    `person` is who the platform says it is; `now` is the id that this person's work has now, if it is another.
+    `file_time` is the file's own, in seconds; `person` is who the platform says it is; `now` is the id that this person's work has now, if it is another.
     """
     file = folder / "collected" / f"{assignment}.csv"
     if not file.exists():
@@ -65,7 +65,7 @@ def take(
         file, stamp, modified = target / f"{assignment}.ipynb", target / "timestamp.txt", found.modified
         changed = not file.exists() or file.read_bytes() != content[student]
         if file.exists() and (changed or when) and is_older(when, found, earlier, file):
-            before = earlier.get("handed_in") or f"{datetime.fromtimestamp(file.stat().st_mtime):%Y-%m-%d %H:%M}"
+            before = earlier.get("handed_in") or f"{datetime.fromtimestamp(file_time(earlier, file)):%Y-%m-%d %H:%M}"
             why = f"one of {before} was taken in before, and stays" + AGAINST * (when is None)
             fates[student] = Fate(found.name, "older", why, student, "; ".join(told))
             continue
@@ -75,7 +75,7 @@ def take(
                 f"replaced what was collected {on(earlier)}, which is kept as {keep(folder, assignment, student, earlier)}"
             )
         elif file.exists():
-            modified = max(modified, file.stat().st_mtime)
+            modified = max(modified, file_time(earlier, file))
         replace_file(file, content[student], modified)
         if when:
             replace_file(stamp, when.astimezone(UTC).strftime(AS_NBGRADER).encode(), modified)
@@ -83,7 +83,7 @@ def take(
             stamp.unlink(missing_ok=True)
         known = when.astimezone(UTC).isoformat(" ", "seconds") if when else ""
         collected = f"{datetime.now():%Y-%m-%d %H:%M}" if changed else earlier.get("collected", "")
-        line = (student, claim.who, found.name, known, collected, claim.person, "")
+        line = (student, claim.who, found.name, known, f"{modified:.0f}", collected, claim.person, "")
         ledger[student] = dict(zip(LEDGER, line, strict=True))
         late = "late, by the platform" if claim.late else ""
         fates[student] = Fate(found.name, "taken", f"handed in {known}" if known else late, student, "; ".join(told))

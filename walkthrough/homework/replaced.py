@@ -18,15 +18,20 @@ def is_older(when: datetime | None, found: Found, earlier: Mapping[str, str], st
     before = datetime.fromisoformat(earlier["handed_in"]) if earlier.get("handed_in") else None
     if when:
         return before is not None and before > when
-    known = before.timestamp() if before else stored.stat().st_mtime
+    known = before.timestamp() if before else file_time(earlier, stored)
     return 0 < found.modified < known - SAME
+
+
+def file_time(earlier: Mapping[str, str], stored: Path) -> float:
+    """When what was taken before was written, in seconds; the file's time is another one when a course was copied."""
+    return float(earlier.get("file_time") or 0) or stored.stat().st_mtime
 
 
 def keep(folder: Path, assignment: str, student: str, earlier: Mapping[str, str]) -> Path:
     """Put a copy of what was taken before beside the course's other work; where it is."""
     file = folder / "submitted" / student / assignment / f"{assignment}.ipynb"
     known = earlier.get("handed_in")
-    time = datetime.fromisoformat(known) if known else datetime.fromtimestamp(file.stat().st_mtime)
+    time = datetime.fromisoformat(known) if known else datetime.fromtimestamp(file_time(earlier, file))
     place = folder / "replaced" / assignment / student
     place.mkdir(parents=True, exist_ok=True)
     target, number = place / f"{time:%Y-%m-%d-%H-%M-%S}.ipynb", 1
