@@ -23,6 +23,7 @@ def grade(
     Raises RuntimeError where no sandbox can be had, with nothing written; ValueError if nothing was handed in or
     released; and RuntimeError, with all other marks entered, if a submission could not be judged: its former mark stays.
     """
+    folder = folder.resolve()  # nbgrader changes the working folder, and meanwhile files are read
     check_assignment(folder, assignment)
     released = folder / "release" / assignment / f"{assignment}.ipynb"
     if not released.exists():
