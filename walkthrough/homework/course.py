@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from walkthrough.homework import graded, listed, tables, waiting
+from walkthrough.homework import graded, intake, listed, tables, waiting
 from walkthrough.homework.gradebook import api, done
 from walkthrough.homework.names import check_assignment
 from walkthrough.homework.practice import to_copy
@@ -112,14 +112,14 @@ def feedback(folder: Path, assignment: str) -> list[Path]:
     check_assignment(folder, assignment)
     missing = graded.not_graded(folder, assignment)
     there = {place.parent.name for place in (folder / "autograded").glob(f"*/{assignment}")}
-    left_out = graded.left_out(folder, assignment) | missing.keys()
-    if not there - left_out:
+    others = intake.left_out(folder, assignment) | missing.keys()
+    if not there - others:
         raise ValueError(f"{assignment} has not been graded yet: `python -m walkthrough.homework grade` comes first")
-    for student in left_out:
+    for student in others:
         (folder / "feedback" / student / assignment / f"{assignment}.html").unlink(missing_ok=True)
     tables.write_table(folder, assignment, {})
     nbgrader = api(folder)
-    nbgrader.coursedir.student_id_exclude = ",".join(sorted(left_out))
+    nbgrader.coursedir.student_id_exclude = ",".join(sorted(others))
     steps = nbgrader.config.GenerateFeedback.preprocessors
     nbgrader.config.GenerateFeedback.preprocessors = [*steps, "walkthrough.homework.waiting.Waiting"]
     done(nbgrader.generate_feedback(assignment), f"the feedback on {assignment}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from walkthrough.homework import graded, sheets
-from walkthrough.homework.intake import read_ledger
+from walkthrough.homework.intake import left_out, read_ledger
 from walkthrough.homework.names import assignments_of, check_assignment, folded, read_table
 
 PLATFORM = {"canvas": "canvas", "worksheet": "moodle"}  # whose numbers stand in which table
@@ -186,7 +186,7 @@ def export(
         )
     students: dict[str, str] = {}
     for assignment, found in marks.items():
-        for student in graded.left_out(course, assignment) | missing[assignment].keys():
+        for student in left_out(course, assignment) | missing[assignment].keys():
             found.pop(student, None)
         ledger = read_ledger(course, assignment)
         students |= {student: ledger.get(student, {}).get("who", students.get(student, "")) for student in found}

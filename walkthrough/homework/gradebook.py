@@ -148,7 +148,6 @@ def penalties(folder: Path, assignment: str) -> None:
     step.init_plugin()
     with opened(folder) as book:
         for submission in book.assignment_submissions(assignment):
-            forget_old(submission)
             due = submission.assignment.duedate is not None
             late = submission.total_seconds_late if due else 0
             for notebook in submission.notebooks:

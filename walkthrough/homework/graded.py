@@ -3,9 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from walkthrough.homework.intake import read_ledger
 from walkthrough.homework.names import check_assignment
-from walkthrough.homework.replaced import superseded
 
 NEVER = "not graded yet"
 NEWER = "a newer file was collected since, which is not graded yet"
@@ -46,6 +44,13 @@ def note(folder: Path, assignment: str, student: str, judged: str) -> None:
     (folder / "judged" / student / f"{assignment}.sha256").write_text(judged + "\n", encoding="utf-8")
 
 
+def note_once(folder: Path, assignment: str, student: str) -> None:
+    """Before a file is replaced: marks of which it was not noted what they are of are of this one."""
+    judged = folder / "judged" / student
+    if (judged / assignment).exists() and not (judged / f"{assignment}.sha256").exists():
+        note(folder, assignment, student, digest(folder, assignment, student))
+
+
 def not_graded(folder: Path, assignment: str) -> dict[str, str]:
     """For each who handed in and has no marks of that file, what is the matter."""
     found = {}
@@ -57,11 +62,6 @@ def not_graded(folder: Path, assignment: str) -> dict[str, str]:
         elif noted.exists() and noted.read_text("utf-8").strip() != digest(folder, assignment, student):
             found[student] = NEWER
     return found
-
-
-def left_out(folder: Path, assignment: str) -> set[str]:
-    """The ids under which the gradebook may still have marks that are another's by now."""
-    return superseded(read_ledger(folder, assignment))
 
 
 def told(assignment: str, missing: dict[str, str], before: str = "") -> str:

@@ -30,6 +30,11 @@ def read_ledger(folder: Path, assignment: str) -> dict[str, dict[str, str]]:
         return {row["student"]: row for row in csv.DictReader(stored)}
 
 
+def left_out(folder: Path, assignment: str) -> set[str]:
+    """The ids under which the gradebook may still have marks of an assignment that are another's by now."""
+    return {student for student, row in read_ledger(folder, assignment).items() if row.get("now")}
+
+
 def read_all(chosen: Mapping[str, Handed]) -> tuple[dict[str, bytes], list[Fate]]:
     """The bytes of each student's notebook, all before anything is written; and those that cannot be read."""
     content, unreadable = {}, []

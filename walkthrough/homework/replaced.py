@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
+from walkthrough.homework import graded
 from walkthrough.homework.archives import Found
 from walkthrough.homework.platforms import Claim
 
@@ -30,6 +31,7 @@ def file_time(earlier: Mapping[str, str], stored: Path) -> float:
 def keep(folder: Path, assignment: str, student: str, earlier: Mapping[str, str]) -> Path:
     """Put a copy of what was taken before beside the course's other work; where it is."""
     file = folder / "submitted" / student / assignment / f"{assignment}.ipynb"
+    graded.note_once(folder, assignment, student)
     known = earlier.get("handed_in")
     time = datetime.fromisoformat(known) if known else datetime.fromtimestamp(file_time(earlier, file))
     place = folder / "replaced" / assignment / student
@@ -88,8 +90,3 @@ def rename(folder: Path, assignment: str, old: str, new: str, ledger: dict[str, 
     ledger[old] = ledger[old] | {"now": new}
     kept = f"; what was there under the old name is kept in {away}" if away.exists() else ""
     return f"was taken in as {old} earlier, and is {new} from now on{kept}"
-
-
-def superseded(ledger: Mapping[str, Mapping[str, str]]) -> set[str]:
-    """The ids of an assignment whose work is another's by now."""
-    return {student for student, row in ledger.items() if row.get("now")}

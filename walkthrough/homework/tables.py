@@ -8,7 +8,8 @@ from typing import Any
 from nbgrader.api import MissingEntry, SubmittedAssignment
 
 from walkthrough.homework.gradebook import grades_of, opened, penalties
-from walkthrough.homework.graded import left_out, not_graded
+from walkthrough.homework.graded import not_graded
+from walkthrough.homework.intake import left_out
 
 COLUMNS = ("assignment", "duedate", "timestamp", "student_id", "last_name", "first_name", "email", "raw_score",
            "late_submission_penalty", "score", "max_score", "state")  # fmt: skip
