@@ -16,8 +16,7 @@ LABELS = ("hw1-1", "hw1-2", "hw1-3")
 @pytest.fixture
 def hurried(mark, monkeypatch):
     """Less time still: for submissions whose other cells take none."""
-    monkeypatch.setattr(judging, "CELL_SECONDS", 3.0)
-    monkeypatch.setattr(judging, "CALL_SECONDS", 3.0)
+    monkeypatch.setattr(judging, "COMPUTING", 1.0)
 
 
 def marks(judged):
@@ -268,3 +267,86 @@ def test_no_script_of_a_students_reaches_the_feedback(mark, hand_in, right):
     )
     assert "<script>" not in str(judged.notebook.cells[0].outputs)
     assert marks(judged) == RIGHT * 3
+
+
+def test_processor_time_is_counted_apart_from_the_clock_and_for_each_cell_and_call(mark, hand_in, right, hurried):
+    """What waits has the clock's time, what computes less; what a cell used is not counted against the next."""
+    busy = "import time\ndef busy(seconds):\n    end = time.process_time() + seconds\n    while time.process_time() < end: pass\n"
+    right["hw1_1_answer"] = busy + "busy(0.7)\ntime.sleep(2.5)\n" + right["hw1_1_answer"]
+    right["hw1_2_answer"] = "busy(0.7)\n" + right["hw1_2_answer"].replace("    return", "    busy(0.4)\n    return")
+    right["hw1_3_answer"] += "\nbusy(9)"
+    judged = mark(hand_in(**right))
+    assert judged.verdicts["hw1-1"].mark == judged.verdicts["hw1-2"].mark == RIGHT
+    assert "no end after 1 seconds of computing: is there an endless loop?" in judged.verdicts["hw1-3"].sentence
+    assert len(judged.remarks) == 1
+
+
+WRONG_PRODUCT = "# my first try\ndef product(a, b):\n    return a"
+
+
+def below(notebook, name, *sources):
+    """Cells of the student's own below the one of this name."""
+    at = [cell.id for cell in notebook.cells].index(name) + 1
+    notebook.cells[at:at] = [nbformat.v4.new_code_cell(source) for source in sources]
+    return notebook
+
+
+REPLACED = {
+    "an old try below the test": ("hw1-1", [WRONG_PRODUCT], "cells 2 and 4; the last is not right, and the one in cell 2, which is,"),
+    "an old try below the answer": ("hw1-1-answer", [WRONG_PRODUCT], "cells 2 and 3; the last is not right, and the one in cell 2,"),
+    "an old try at the end": ("hw1-written", [WRONG_PRODUCT], "is defined in cells 2 and 9; the last"),
+    "two old tries": ("hw1-1", [WRONG_PRODUCT, "product = 3"], "is defined in cells 2, 4 and 5; the last"),
+    "an empty one": ("hw1-1", ["def product(a, b):\n    raise NotImplementedError"], "a later cell changes `product`"),
+    "one that ends the process": ("hw1-1", ["def product(a, b):\n    import os\n    os._exit(0)"], "is defined in cells 2 and 4"),
+    "deleted below": ("hw1-1", ["del product"], "a later cell changes `product` or what it uses; it counted as it was in cell 3"),
+    "what it uses is replaced": ("hw1-1", ["def inner(a, b):\n    return a"], "a later cell changes `product` or what it uses"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("names", [list(REPLACED)[:4], list(REPLACED)[4:]], ids=["tries", "others"])
+def test_a_right_answer_counts_though_a_later_cell_replaces_it(mark, hand_in, right, names):
+    for name in names:
+        place, sources, said = REPLACED[name]
+        mine = right | {
+            "hw1_1_answer": "def inner(a, b):\n    return a @ b\ndef product(a, b):\n    return inner(a, b)"
+        }
+        judged = mark(below(hand_in(**mine), place, *sources))
+        assert marks(judged) == RIGHT * 3, name
+        (remark,) = judged.remarks
+        assert remark.startswith("hw1-1: ")
+        assert said in remark, name
+
+
+def test_a_later_copy_that_is_right_still_counts_and_of_two_wrong_ones_the_last_is_told(mark, hand_in, right):
+    better = hand_in(**right | {"hw1_1_answer": WRONG_PRODUCT})
+    judged = mark(below(better, "hw1-1", right["hw1_1_answer"]))
+    assert marks(judged) == RIGHT * 3
+    assert judged.remarks == []
+    worse = hand_in(**right | {"hw1_1_answer": WRONG_PRODUCT})
+    judged = mark(below(worse, "hw1-1", "def product(a, b):\n    return b.T @ a.T"))
+    assert marks(judged) == WRONG + RIGHT * 2
+    assert "the factors are exchanged" in judged.verdicts["hw1-1"].sentence
+    assert judged.remarks == [
+        "hw1-1: `product` is defined in cells 2 and 4, and neither the last nor an earlier one is right"
+    ]
+
+
+def test_what_stood_at_a_place_is_what_its_functions_see():
+    from walkthrough.homework.standing import Standing
+
+    names = {}
+    exec("by = 2\ndef times(x):\n    return [by * each for each in x]\ndef answer(x):\n    return times(x)", names)
+    standing = Standing(names)
+    standing.keep("here")
+    names["other"] = 1
+    assert not standing.replaced("answer", "here")
+    assert not standing.replaced("answer", "nowhere")
+    names["by"] = 3
+    assert standing.replaced("answer", "here")
+    standing.keep("there")
+    assert standing.replaced("answer", "here", "there")
+    with standing.back("here"):
+        assert names["answer"]([1]) == [2]
+        assert "other" not in names
+    assert names["answer"]([1]) == [3]
+    assert names["other"] == 1

@@ -14,6 +14,7 @@ from walkthrough.homework.reasons import plain
 
 NOTES = {
     "package": "`{}` is no package of the course, and is not there when homework is marked; the lines below were run",
+    "use": "what needs `{}`, which is not there when homework is marked, was passed over",
     "magic": "`{}` cannot be done when homework is marked; it was passed over",
     "window": "there is no window for the figures of `{}` when homework is marked; they are in the notebook",
 }

@@ -3,10 +3,12 @@
 The result is a notebook in which each test cell holds the verdict; nbgrader reads its marks off these cells.
 """
 
+import contextlib
 import copy
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,9 @@ from nbformat import NotebookNode
 
 from walkthrough.exercises.check import NOT_ATTEMPTED, RIGHT, WRONG, Verdict
 from walkthrough.homework.believed import error_output, noted, well_formed
+from walkthrough.homework.copies import best_of_copies
 from walkthrough.homework.handed_in import asked, check_is, read_submission
-from walkthrough.homework.reasons import HINTS, defined, form, missing, plain
+from walkthrough.homework.reasons import defined, form, hint, missing, plain
 from walkthrough.homework.restoring import grade_id, restored
 from walkthrough.homework.sandbox import Gone, Sandbox
 from walkthrough.homework.task import Task, seed_for, verdict
@@ -67,6 +70,9 @@ class Run:
     def run_cells(self) -> None:
         """Every cell in order; one that ends the process is left out, and all others are run again."""
         for cell in self.cells:
+            tested = grade_id(cell) and cell.metadata.nbgrader.grade
+            if tested and self.box is not None:
+                self.keep(cell)
             if id(cell) in self.left_out or self.box is None:
                 continue
             try:
@@ -83,9 +89,27 @@ class Run:
             for remark in noted(reply.get("notes")):
                 if (said := f"cell {self.number[id(cell)]}: {remark}") not in self.remarks:
                     self.remarks.append(said)
-            tested = grade_id(cell) and cell.metadata.nbgrader.grade
             if not tested:
                 cell.outputs = well_formed(reply.get("outputs"))
+                self.keep(cell)
+
+    def keep(self, cell: NotebookNode) -> None:
+        """Have the sandbox remember what stands now, under the name of an answer (behind it) or of a test (before it)."""
+        if grade_id(cell) and self.box is not None:
+            with contextlib.suppress(Gone):  # what ended it shows at the next request
+                self.ask({"keep": grade_id(cell)}, CALL_SECONDS)
+
+    def alive(self) -> None:
+        """Start anew if a call has ended the process: the next is not to pay for it."""
+        if self.box is not None and self.box.process.poll() is not None:
+            self.again()
+
+    def replaced(self, name: str, place: str, than: str | None = None) -> bool:
+        """Whether something of this name, or what it uses, stood at a place and is another now (or at a second place)."""
+        try:
+            return self.ask({"replaced": name, "at": place, "than": than}, CALL_SECONDS).get("replaced") is True
+        except Gone:
+            return False
 
     def again(self) -> None:
         """A fresh process, unless this has been tried too often."""
@@ -103,18 +127,18 @@ class Run:
             raise Gone("the notebook was given up before, because its process ended again and again")
         return self.box.ask(request, max(0.1, min(seconds, self.deadline - time.monotonic())))
 
-    def attempt(self, name: str) -> Any:
-        """What the submission calls by this name: a value, or a function that is called in the sandbox.
+    def attempt(self, name: str, at: str | None = None) -> Any:
+        """What the submission calls by this name, or called so at a place: a value, or a function, called in the sandbox.
 
         Raises Missing if there is no such name, and Unmarked.
         """
         self.answer = None
-        reply = self.of({"name": name}, name)
+        reply = self.of({"name": name, "at": at}, name)
         if "missing" in reply:
             raise Missing(name)
         if not reply.get("callable"):
             return self.value(reply)
-        return lambda *inputs: self.value(self.of({"call": name, "inputs": list(inputs)}, name))
+        return lambda *inputs: self.value(self.of({"call": name, "inputs": list(inputs), "at": at}, name))
 
     def of(self, request: dict[str, Any], name: str) -> dict[str, Any]:
         """A reply that holds an answer or its error. Raises Unmarked for none, and for what no answer can be."""
@@ -134,16 +158,16 @@ class Run:
             name = plain(reply["error"], 60)
             if name == "NotImplementedError":
                 raise NotImplementedError
-            message = plain(reply.get("message", ""), 500) + HINTS.get(name, "")
+            message = plain(reply.get("message", ""), 500) + hint(reply)
             raise type(name if name.isidentifier() else "Error", (Exception,), {})(message)
         self.answer = reply.get("value")
         return self.answer
 
 
-def verdict_on(run: Run, task: Task, label: str, seed: int, others: set[str]) -> Verdict:
-    """The verdict on one task; whatever the submission answers, there is one."""
+def verdict_on(run: Run, task: Task, label: str, seed: int, others: set[str], at: str | None = None) -> Verdict:
+    """The verdict on one task, at the end or at a place; whatever the submission answers, there is one."""
     try:
-        return verdict(task, run.attempt(task.name), seed, copied=tuple)
+        return verdict(task, run.attempt(task.name, at), seed, copied=tuple)
     except Missing:
         sentence = missing(label, task.name, run.cells, run.stops, others - {task.name})
     except Unmarked as unmarked:
@@ -178,9 +202,9 @@ def judge(file: Path, release: NotebookNode, tasks: Mapping[str, Task], secret: 
         label = grade_id(cell)
         if label not in tasks:
             continue
-        result = verdict_on(run, tasks[label], label, seed_for(secret, student, label), others)
-        if run.box is not None and run.box.process.poll() is not None:  # this task ended it: the next gets a new one
-            run.again()
+        judged_at = partial(verdict_on, run, tasks[label], label, seed_for(secret, student, label), others)
+        result, remark = best_of_copies(run, tasks[label].name, label, judged_at)
+        run.remarks += remark
         judged.verdicts[label] = result
         text = f"{judged.called(label)} {result.mark} {result.sentence}"
         right = result.mark == RIGHT

@@ -18,6 +18,7 @@ from IPython.core.error import StdinNotImplementedError
 from traitlets.config import Config
 
 from walkthrough.homework.shown import Shown, Stream
+from walkthrough.homework.standing import Standing
 from walkthrough.homework.stops import facts, without
 
 DEEPEST = 12  # lines of a traceback that are shown; to lay out a thousand takes a minute
@@ -30,6 +31,9 @@ class Kernel:
 
     def __init__(self) -> None:
         self.shown, self.notes = Shown(key=b""), []
+        self.lost: dict[
+            str, str
+        ] = {}  # names that imports of packages that are not here would have brought, and the package
         self.shown.fresh(keep=False)
         sys.stdout, sys.stderr = Stream("stdout", self.shown), Stream("stderr", self.shown)
         os.environ.update(PIP)
@@ -39,6 +43,7 @@ class Kernel:
         app = IPKernelApp.instance()  # where IPython looks for its kernel
         app.kernel = IPythonKernel(session=self.shown, config=config)
         self.shell = app.kernel.shell
+        self.standing = Standing(self.shell.user_ns)
         builtins.input = getpass.getpass = nobody_types
         for name in FORGIVEN:
             if magic := self.shell.find_line_magic(name):
@@ -90,19 +95,19 @@ class Kernel:
     def run(self, source: str) -> dict[str, Any]:
         """Run a cell: its outputs, what it noted, and what stopped it.
 
-        A missing package, or an unknown magic, costs its own line and not the lines below.
+        A missing package, or an unknown magic, costs its own line and those that use it, and not the lines below.
         """
         outputs, self.notes = self.shown.fresh(keep=True), []
         while True:
             text, error = self.once(source)
-            rest = without(source, text, error, self.shell.user_ns)
+            rest = without(source, text, error, self.shell.user_ns, self.lost)
             if rest is None:
                 break
-            kind = "package" if isinstance(error, ImportError) else "magic"
-            self.notes.append([kind, str(getattr(error, "name", None) or error)[:80]])
-            source = rest
+            source, kind, what = rest
+            self.notes.append([kind, what[:80]])
         self.shown.keep = False
-        return {"outputs": outputs, "notes": self.notes, "stopped": error and facts(error, self.shell.user_ns)}
+        stopped = error and facts(error, self.shell.user_ns, self.lost)
+        return {"outputs": outputs, "notes": self.notes, "stopped": stopped}
 
     def once(self, source: str) -> tuple[str, BaseException | None]:
         """The cell as Python, and the error that ended it."""

@@ -29,6 +29,7 @@ HINTS = {  # what to add to an error that a function stopped with
     "RecursionError": "; does it call itself without end?",
     "NameError": "; no cell that ran defines it",
 }
+COMES_FROM = "comes from `{}`, which is no package of the course, and is not there when homework is marked"
 
 
 def plain(text: Any, most: int = 80) -> str:
@@ -45,10 +46,19 @@ def stop(facts: Mapping[str, Any]) -> str:
     message = "it breaks off: is a bracket or a quote left open?" if message == "incomplete input" else message
     line = facts.get("line")
     where = f"its cell stopped in line {line}" if type(line) is int and 0 < line < 10**6 else "its cell stopped"
+    if facts.get("package") and what:
+        return f"{where}: `{what}` {COMES_FROM.format(plain(facts['package']))}"
     known = STOPS.get("MemoryError" if "allocate" in message else name)
     if known is None or ("{what}" in known and not what):
         return f"{where} with {name}{': ' if message else ''}{message}"
     return f"{where}: {known.format(what=what, message=message)}"
+
+
+def hint(facts: Mapping[str, Any]) -> str:
+    """What to add to the error that a function stopped with."""
+    if facts.get("package"):
+        return f"; that {COMES_FROM.format(plain(facts['package']))}"
+    return HINTS.get(plain(facts.get("error")), "")
 
 
 def defined(source: str) -> list[str]:

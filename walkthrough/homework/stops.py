@@ -18,33 +18,44 @@ def line_of(error: BaseException, user_ns: dict) -> int | None:
     return None
 
 
-def without(source: str, text: str, error: BaseException | None, user_ns: dict) -> str | None:
-    """A cell from below the import, or the unknown magic, that stopped it, at its own lines; None if all else did."""
+def without(
+    source: str, text: str, error: BaseException | None, user_ns: dict, lost: dict[str, str]
+) -> tuple[str, str, str] | None:
+    """A cell from below what it cannot have here, at its own lines, with the kind of what that was, and its name.
+
+    That is an import, an unknown magic, or a statement that uses what such an import would have brought: `lost` has the
+    package by the name, and gets what is lost now. None if something else stopped the cell, or nothing is below.
+    """
     if isinstance(error, UsageError) and source.lstrip().startswith("%%"):
-        return "\n" + source.lstrip().partition("\n")[2]
-    if not isinstance(error, ImportError | UsageError):
+        return "\n" + source.lstrip().partition("\n")[2], "magic", str(error)
+    if not isinstance(error, ImportError | UsageError | NameError):
         return None
     try:
         statements = ast.parse(text).body
     except SyntaxError:
         return None
-    line, root = line_of(error, user_ns), str(error.name).partition(".")[0] if isinstance(error, ImportError) else ""
+    line, kind, what = line_of(error, user_ns), "magic", str(error)
     here = [i for i, statement in enumerate(statements) if line and statement.lineno <= line <= statement.end_lineno]
-    if root:
+    again = ""
+    if isinstance(error, ImportError):
+        kind, what, root = "package", str(error.name), str(error.name).partition(".")[0]
         here = [i for i in here if root in roots(statements[i])]
+        if here:
+            again, what = brought_by(statements[here[0]], root, lost)
+    elif isinstance(error, NameError):
+        kind, what = "use", lost.get(error.name, "")
+        here = [i for i in here if what and error.name in loaded(statements[i])]
+        if here:
+            lost |= dict.fromkeys(stored(statements[here[0]]) - set(user_ns), what)
     if not here:
         return None
     stopped, below = statements[here[0]], statements[here[0] + 1 :]
-    again = ""
-    if isinstance(stopped, ast.Import):  # of `import a, b`, b is still to come
-        left = stopped.names[roots(stopped).index(root) + 1 :]
-        again = ast.unparse(ast.Import(left)) + "; " if left else ""
     if not below:
-        return "\n" * (stopped.lineno - 1) + again if again else None
+        return ("\n" * (stopped.lineno - 1) + again, kind, what) if again else None
     lines, first = text.splitlines(), below[0]
     beginning = lines[first.lineno - 1].encode()[first.col_offset :].decode()
     above = "\n" * (stopped.lineno - 1) + again + "\n" * (first.lineno - stopped.lineno)
-    return above + "\n".join([beginning, *lines[first.lineno :]])
+    return above + "\n".join([beginning, *lines[first.lineno :]]), kind, what
 
 
 def roots(statement: ast.stmt) -> list[str]:
@@ -54,8 +65,31 @@ def roots(statement: ast.stmt) -> list[str]:
     return [(statement.module or "").partition(".")[0]] if isinstance(statement, ast.ImportFrom) else []
 
 
-def facts(error: BaseException, user_ns: dict) -> dict[str, Any]:
-    """What the grader has to know of an error to say it in a sentence."""
+def brought_by(stopped: ast.Import | ast.ImportFrom, root: str, lost: dict[str, str]) -> tuple[str, str]:
+    """What of a failed import is still to come (of `import a, b`, b), and the module that is not there; `lost` gets its names."""
+    at = roots(stopped).index(root) if isinstance(stopped, ast.Import) else 0
+    gone, left = (
+        ([stopped.names[at]], stopped.names[at + 1 :]) if isinstance(stopped, ast.Import) else (stopped.names, [])
+    )
+    module = gone[0].name if isinstance(stopped, ast.Import) else stopped.module
+    lost |= {alias.asname or alias.name.partition(".")[0]: module for alias in gone}
+    return ast.unparse(ast.Import(left)) + "; " if left else "", module
+
+
+def loaded(statement: ast.stmt) -> set[str]:
+    """The names that a statement uses; none for a function or class, without which its answer would be gone."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return set()
+    return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+
+
+def stored(statement: ast.stmt) -> set[str]:
+    """The names that a statement would have given values to."""
+    return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+
+
+def facts(error: BaseException, user_ns: dict, lost: dict[str, str]) -> dict[str, Any]:
+    """What the grader has to know of an error to say it in a sentence; `lost` has packages that are not there, by name."""
     try:
         said = error.msg if isinstance(error, SyntaxError) else str(error)
     except Exception:
@@ -66,4 +100,5 @@ def facts(error: BaseException, user_ns: dict) -> dict[str, Any]:
         "message": str(said)[:500],
         "what": str(what or "")[:80],
         "line": line_of(error, user_ns),
+        "package": lost.get(str(what), "")[:80] if isinstance(error, NameError) else "",
     }

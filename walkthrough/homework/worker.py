@@ -30,15 +30,21 @@ def answer(kernel: Kernel, request: dict[str, Any]) -> dict[str, Any]:
     try:
         if "cell" in request:
             return kernel.run(request["cell"])
-        name = request.get("call") or request["name"]
-        if name not in names:
-            return {"missing": name}
-        found = names[name]
-        if "call" in request:
-            return {"value": found(*request["inputs"])}
-        return {"callable": True} if callable(found) else {"value": found}
+        if "keep" in request:
+            kernel.standing.keep(request["keep"])
+            return {}
+        if "replaced" in request:
+            return {"replaced": kernel.standing.replaced(request["replaced"], request["at"], request["than"])}
+        with kernel.standing.back(request.get("at")):
+            name = request.get("call") or request["name"]
+            if name not in names:
+                return {"missing": name}
+            found = names[name]
+            if "call" in request:
+                return {"value": found(*request["inputs"])}
+            return {"callable": True} if callable(found) else {"value": found}
     except BaseException as error:  # SystemExit and KeyboardInterrupt are answers, too
-        return facts(error, names)
+        return facts(error, names, kernel.lost)
 
 
 def main(memory: int, processes: int) -> None:
