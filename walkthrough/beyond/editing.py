@@ -144,7 +144,12 @@ def stream_moment(
 
 
 def losses_by_window(model, rows: Int[Tensor, "window pos_and_one"]) -> Float[Tensor, " window"]:
-    """The mean loss of each window, in nats a token: before and after an edit, its cost elsewhere."""
+    """The mean loss of each window, in nats a token: before and after an edit, its cost elsewhere.
+
+    Raises ValueError if there is no window.
+    """
+    if not len(rows):
+        raise ValueError("there is no window to measure on: does any window hold what you chose them by?")
     losses = []
     for part in rows.split(8):
         logits = model(part[:, :-1])
