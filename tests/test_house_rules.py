@@ -368,7 +368,7 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
     "homework/restoring": {f"{W}.homework.{part}" for part in ("owned", "recognising", "sources")},
     "homework/judge": {f"{W}.exercises.check", *(f"{W}.homework.{part}" for part in (
         "believed", "handed_in", "reasons", "restoring", "sandbox", "task"))},
-    "homework/course": {f"{W}.homework.{part}" for part in ("gradebook", "names", "practice", "tables")},
+    "homework/course": {f"{W}.homework.{part}" for part in ("graded", "gradebook", "intake", "listed", "names", "practice", "tables", "waiting")},
     "homework/grading": {f"{W}.marks", *(f"{W}.homework.{part}" for part in (
         "course", "gradebook", "judge", "names", "sandbox", "tables"))},
     "progress": {f"{W}.marks"},
@@ -381,8 +381,10 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
     "homework/students": {f"{W}.homework.{part}" for part in ("leaks", "links", "practice")},
     "homework/sheets": {f"{W}.homework.names"},
     "homework/exporting": {f"{W}.homework.{part}" for part in ("gradebook", "intake", "names", "sheets", "tables")},
+    "homework/listed": {f"{W}.homework.handed_in"},
+    "homework/question": {f"{W}.exercises.check"},
     "homework/oral": {f"{W}.exercises.check", *(f"{W}.homework.{part}" for part in (
-        "course", "judge", "names", "question", "task"))},
+        "course", "judge", "names", "own_code", "question", "task"))},
     "homework/gradescope": {f"{W}.marks", *(f"{W}.homework.{part}" for part in (
         "course", "judge", "names", "restoring", "sandbox", "students", "unboxed"))},
     "homework/classroom": {f"{W}.homework.{part}" for part in ("exporting", "gradescope", "oral", "practice", "students")},

@@ -9,7 +9,10 @@ import torch
 from transformer_lens import FactoredMatrix
 
 from walkthrough import models
+from walkthrough.exercises.check import Verdict
 from walkthrough.homework import wire
+from walkthrough.homework.task import Task, verdict
+from walkthrough.marks import NOT_ATTEMPTED
 
 
 def test_values_arrive_as_they_were():
@@ -22,6 +25,15 @@ def test_values_arrive_as_they_were():
         assert torch.equal(back[name], tensor)
         assert back[name].dtype == tensor.dtype
     assert back["none"].shape == (0, 3)
+
+
+def test_what_was_left_as_it_was_given_arrives_as_that_and_is_not_called_wrong():
+    task = Task("finding", 3, "notebook 00", lambda seed: [()], judge=lambda answer: "no")
+    assert wire.unpack(wire.pack(...)) is ...
+    assert verdict(task, wire.unpack(wire.pack(...)), 0) == Verdict(NOT_ATTEMPTED, "not attempted yet")
+    assert verdict(task, wire.unpack(wire.pack({"untouched": True})), 0).mark == "✗"
+    with pytest.raises(TypeError, match="type ellipsis, which cannot be marked"):
+        wire.pack({"a": ...})
 
 
 def test_tensors_that_share_memory_complex_ones_arrays_and_factored_ones_too():
