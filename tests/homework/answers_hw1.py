@@ -239,6 +239,12 @@ def basis_by_normal_equations(W_E, W_E_new, W_QK, W_OV):
     return new_QK, new_OV
 
 
+def basis_by_lstsq_and_inv(W_E, W_E_new, W_QK, W_OV):
+    M = torch.linalg.lstsq(W_E, W_E_new).solution
+    back = torch.linalg.inv(M)
+    return back @ W_QK @ back.T, back @ W_OV @ M
+
+
 def basis_from_token_tables(W_E, W_E_new, W_QK, W_OV):
     scores, written = W_E @ W_QK @ W_E.T, W_E @ W_OV
     written_new = written @ torch.linalg.lstsq(W_E, W_E_new).solution
@@ -277,6 +283,12 @@ def basis_by_procrustes(W_E, W_E_new, W_QK, W_OV):
     U, _, Vh = torch.linalg.svd(W_E.T @ W_E_new)
     R = U @ Vh
     return R.T @ W_QK @ R, R.T @ W_OV @ R
+
+
+def basis_by_truncated_inverse(W_E, W_E_new, W_QK, W_OV):
+    M = torch.linalg.lstsq(W_E, W_E_new).solution
+    back = torch.linalg.pinv(M, rtol=0.02)
+    return back @ W_QK @ back.T, back @ W_OV @ M
 
 
 def basis_both_as_maps(W_E, W_E_new, W_QK, W_OV):
@@ -899,6 +911,7 @@ RIGHT = {
     "hw1-2": [
         basis_by_pseudoinverse,
         basis_by_normal_equations,
+        basis_by_lstsq_and_inv,
         basis_from_token_tables,
         basis_from_as_many_tokens_as_dimensions,
     ],
@@ -939,6 +952,7 @@ WRONG = {
         (basis_ignored, "nothing was changed"),
         (basis_turned_as_if_orthogonal, "transposed where it should be inverted"),
         (basis_by_procrustes, "that is the nearest rotation"),
+        (basis_by_truncated_inverse, "a direction in which the new basis is short"),
         (basis_both_as_maps, "W_QK was changed like W_OV"),
         (basis_both_as_forms, "W_OV was changed like W_QK"),
         (basis_wrong_way_round, "the change of basis is the wrong way round"),

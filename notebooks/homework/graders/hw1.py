@@ -172,11 +172,16 @@ CREDIT_MISTAKES = (
 
 
 def basis_cases(seed: int) -> list[tuple]:
-    """Embeddings in two bases, with W_QK and W_OV of a head in the first."""
+    """Embeddings in two bases, with W_QK and W_OV of a head in the first; the last basis is far from a turned one.
+
+    Its vectors have lengths of powers of two, between an eighth and eight: all that is right stays so in float32.
+    """
     cases = []
-    for i, (d_vocab, d_model, d_head) in enumerate([(23, 5, 2), (31, 7, 3)]):
+    stretches = (torch.linspace(0.5, 2, 5), torch.linspace(0.5, 2, 7), torch.tensor([1.0, 8, 0.125, 2]))
+    for i, (d_vocab, d_head, stretch) in enumerate(zip((23, 31, 19), (2, 3, 2), stretches)):
+        d_model, far = len(stretch), len(stretch) == 4
         first, second = (torch.linalg.qr(normal(d_model, d_model, seed=seed + 10 * i + j)).Q for j in (0, 1))
-        M = first * torch.linspace(0.5, 2, d_model) @ second
+        M = first * stretch if far else first * stretch @ second
         W_Q, W_K, W_V = normal(3, d_model, d_head, seed=seed + 10 * i + 2)
         W_O, W_E = normal(d_head, d_model, seed=seed + 10 * i + 3), normal(d_vocab, d_model, seed=seed + 10 * i + 4)
         cases.append((W_E, W_E @ M, W_Q @ W_K.T, W_V @ W_O))
@@ -208,6 +213,13 @@ def by_rotation(W_E: Tensor, W_E_new: Tensor, W_QK: Tensor, W_OV: Tensor) -> Ten
     return torch.stack([(U @ Vh).T @ W.double() @ U @ Vh for W in (W_QK, W_OV)])
 
 
+def truncated(W_E: Tensor, W_E_new: Tensor, W_QK: Tensor, W_OV: Tensor) -> Tensor:
+    """The pseudo-inverse in place of the inverse, without directions that are stretched less than a fiftieth of the most."""
+    M = torch.linalg.lstsq(W_E.double(), W_E_new.double()).solution
+    inverse = torch.linalg.pinv(M, rtol=0.02)
+    return torch.stack([inverse @ W_QK.double() @ inverse.T, inverse @ W_OV.double() @ M])
+
+
 def right_qk(W, M, inverse):
     """A form in two stream vectors, each of which has to be turned back."""
     return inverse @ W @ inverse.T
@@ -223,6 +235,8 @@ BASIS_MISTAKES = (
             lambda W_E, W_E_new, W_QK, W_OV: torch.stack([W_QK, W_OV])),
     Mistake("transposed where it should be inverted: they are the same for rotations only", AXES,
             in_basis(lambda W, M, i: M.T @ W @ M, lambda W, M, i: M.T @ W @ M)),
+    Mistake("a direction in which the new basis is short was left out, as if it were noise: M has an inverse, so no pseudo-inverse "
+            "with a tolerance is needed", GAUGE, truncated),
     Mistake("that is the nearest rotation between the two embeddings, but the new basis need not be a turned one", GAUGE, by_rotation),
     Mistake("W_QK was changed like W_OV, yet it writes nothing: it reads the stream on both of its sides", ROWS,
             in_basis(right_ov, right_ov)),
