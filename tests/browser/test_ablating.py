@@ -132,8 +132,8 @@ def test_a_frozen_pattern_that_nothing_changes_is_said_to_change_nothing(live, e
     assert "changes nothing" not in said(page, "Without head 0:7, and with the patterns of")
 
 
-def test_pasted_lines_stay_lines_and_what_is_drawn_of_another_prompt_pales(live, explorers):
-    page = live(explorers["attention"])
+def test_pasted_lines_stay_lines_and_what_is_drawn_of_another_prompt_pales(live, model):
+    page = live(widgets.AttentionExplorer(model, [PROMPT, "try:"], layer=1))  # its own: it goes on to other prompts
     page.wait_for_selector(".wt-head")
     clipped = "[...document.querySelectorAll('.wt-head small')].filter(s => s.scrollWidth > s.clientWidth).length"
     for token in page.query_selector_all(".wt-token"):  # whatever is looked at, each head's number has room
