@@ -322,6 +322,7 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
     "two_layers/terms": {f"{W}.paths"},
     "two_layers/term_importance": {f"{W}.behaviour", f"{W}.interventions", f"{W}.paths"},
     "two_layers/virtual_heads": {f"{W}.behaviour", f"{W}.two_layers.term_importance"},
+    "two_layers/in_context": {f"{W}.behaviour"},
     "two_layers/induction": {f"{W}.behaviour", f"{W}.circuits", f"{W}.interventions", f"{W}.paths",
                              f"{W}.two_layers.composition"},
     "two_layers/handmade": {f"{W}.paths", f"{W}.two_layers.causes"},

@@ -6,6 +6,9 @@ from torch import Tensor
 
 from walkthrough.architecture import bos
 
+# A hook for runs of which no logits are wanted, or the last position's only: those of all others are not computed.
+LAST_LOGITS = ("unembed.hook_in", lambda resid, hook: resid[:, -1:])
+
 
 def loss_per_position(
     logits: Float[Tensor, "batch pos d_vocab"], rows: Int[Tensor, "batch pos_and_one"]

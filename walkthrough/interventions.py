@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from walkthrough.architecture import STREAM, described, leaves_out
+from walkthrough.behaviour import LAST_LOGITS
 from walkthrough.models import check_head
 
 Head = tuple[int, int]  # (layer, head)
@@ -32,7 +33,8 @@ def swap(model, heads: Sequence[Head], others: Int[Tensor, "batch pos"]) -> Hook
     for layer, head in heads:
         check_head(model, layer, head)
     wanted = {f"blocks.{layer}.attn.hook_z" for layer, _ in heads}
-    cache = model.run_with_cache(others, names_filter=lambda name: name in wanted)[1]
+    with model.hooks(fwd_hooks=[LAST_LOGITS]):
+        cache = model.run_with_cache(others, names_filter=lambda name: name in wanted)[1]
 
     def stored(layer: int, head: int) -> Callable:
         """The z that the head has on the other tokens, once the run is known to be of their shape."""
@@ -64,7 +66,8 @@ def unread(model, tokens: Int[Tensor, "batch pos"], head: Head, which: str) -> H
     if layer == model.cfg.n_layers - 1:
         raise ValueError(f"head {layer}:{number} is in the last layer: no later head reads what it writes")
     name = f"blocks.{layer}.attn.hook_z"
-    z = model.run_with_cache(tokens, names_filter=name)[1][name][:, :, number]
+    with model.hooks(fwd_hooks=[LAST_LOGITS]):
+        z = model.run_with_cache(tokens, names_filter=name)[1][name][:, :, number]
     written = z @ model.W_O[layer, number]
     W_in = {"q": model.W_Q, "k": model.W_K, "v": model.W_V}[which]
 

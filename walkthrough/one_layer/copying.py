@@ -180,7 +180,7 @@ def added_where_attended(
         most = prompts.gather(1, 1 + cache[name][:, head, 1:, 1:].argmax(-1))
         with_it, without_it = (at_tokens(each[:, 1:], most) for each in (logits, without))
         constant = logits[:, 1:].mean(-1) - without[:, 1:].mean(-1)
-        log_prob = without_it - without[:, 1:].logsumexp(-1)
+        log_prob = at_tokens(without[:, 1:].log_softmax(-1), most)
         found.append([most.flatten(), (with_it - without_it - constant).flatten(), log_prob.flatten()])
     token, added, log_prob = (torch.cat(parts) for parts in zip(*found))
     return token, added, log_prob

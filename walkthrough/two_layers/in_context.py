@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from walkthrough.behaviour import LAST_LOGITS
+
 
 def following_score(pattern: Float[Tensor, "head query key"], tokens: Int[Tensor, " pos"]) -> Float[Tensor, " head"]:
     """Average attention to tokens that followed an earlier occurrence of the current one.
@@ -131,7 +133,7 @@ def log_ratio(model, mixture: Mixture, hooks=()) -> Float[Tensor, " row"]:
     """
     ratios = []
     for rows, sign in ((mixture.rows, 1), (mixture.twins, -1)):
-        last = model.run_with_hooks(rows, fwd_hooks=list(hooks))[:, -1]
+        last = model.run_with_hooks(rows, fwd_hooks=[*hooks, LAST_LOGITS])[:, -1]
         of_b, of_c = (last.gather(1, which[:, None])[:, 0] for which in (mixture.b, mixture.c))
         ratios.append(sign * (of_b - of_c))
     return (ratios[0] + ratios[1]) / 2
@@ -145,7 +147,8 @@ def paid_to_followers(
     Rows are the prompts, and after them their twins, in which c is the commoner one.
     """
     both = torch.cat([mixture.rows, mixture.twins])
-    pattern = model.run_with_cache(both)[1]["pattern", layer][:, list(heads), -1]  # [row head key]
+    with model.hooks(fwd_hooks=[LAST_LOGITS]):
+        pattern = model.run_with_cache(both)[1]["pattern", layer][:, list(heads), -1]  # [row head key]
     paid, common = pattern[..., mixture.after], mixture.holds_b.repeat(2, 1)[:, None]
     return (paid * common).sum(-1), (paid * ~common).sum(-1)
 

@@ -18,7 +18,8 @@ def induction_heads(model, *, length: int = 20, seed: int = 0) -> dict[intervent
     the course's own line: above it, most of what the head moves comes from there (score: Olsson et al. 2022, appendix).
     """
     tokens = behaviour.repeated_tokens(model.cfg.d_vocab, length, times=3, batch=32, seed=seed, bos=bos(model))
-    cache = model.run_with_cache(tokens)[1]
+    with model.hooks(fwd_hooks=[behaviour.LAST_LOGITS]):
+        cache = model.run_with_cache(tokens)[1]
     scores = [behaviour.prefix_matching_score(cache["pattern", layer], length) for layer in range(model.cfg.n_layers)]
     return {(layer, head): x for layer, row in enumerate(scores) for head, x in enumerate(row.tolist()) if x > 0.5}
 
@@ -27,7 +28,8 @@ def best_score(
     model, tokens: Int[Tensor, "batch pos"], length: int, *, without: Iterable[interventions.Head] = ()
 ) -> float:
     """The prefix-matching score of a model's best head, some left out, on `repeated_tokens` with copies of this length."""
-    cache, left_out = model.run_with_cache(tokens)[1], set(without)
+    with model.hooks(fwd_hooks=[behaviour.LAST_LOGITS]):
+        cache, left_out = model.run_with_cache(tokens)[1], set(without)
     scores = [behaviour.prefix_matching_score(cache["pattern", layer], length) for layer in range(model.cfg.n_layers)]
     every = {(layer, head): x for layer, row in enumerate(scores) for head, x in enumerate(row.tolist())}
     return max(x for head, x in every.items() if head not in left_out)
@@ -56,7 +58,8 @@ def own_token_heads(model, *, length: int = 60, seed: int = 0, layer: int = 0) -
     itself, and query 1 are left out, as in `behaviour.previous_token_score`. One half is the course's own line.
     """
     tokens = behaviour.repeated_tokens(model.cfg.d_vocab, length, times=1, batch=32, seed=seed, bos=bos(model))
-    pattern = model.run_with_cache(tokens)[1]["pattern", layer]
+    with model.hooks(fwd_hooks=[behaviour.LAST_LOGITS]):
+        pattern = model.run_with_cache(tokens)[1]["pattern", layer]
     own = pattern.diagonal(dim1=-2, dim2=-1)[:, :, 2:].mean((0, -1))  # [head]
     return {(layer, head): share for head, share in enumerate(own.tolist()) if share > 0.5}
 
@@ -115,7 +118,8 @@ def changes_of(
     model, tokens: Int[Tensor, "batch pos"], others: Int[Tensor, "batch pos"], head: interventions.Head
 ) -> dict[str, interventions.Hooks]:
     """Six ways to do without a head: deleted, swapped, deleted with patterns frozen, out of later q, k or v."""
-    cache = model.run_with_cache(tokens)[1]
+    with model.hooks(fwd_hooks=[behaviour.LAST_LOGITS]):
+        cache = model.run_with_cache(tokens)[1]
     frozen = paths.freeze([cache["pattern", layer] for layer in range(model.cfg.n_layers)])
     deleted = interventions.ablate(model, [head])
     changes = {"deleted": deleted, "swapped": interventions.swap(model, [head], others), "frozen": frozen + deleted}
@@ -154,7 +158,7 @@ def attention_to(
     places: Sequence[Int[Tensor, " batch"]], layer: int = 1,
 ) -> Float[Tensor, "place batch"]:  # fmt: skip
     """Attention that heads of a layer, on average, pay each place from the last position; hooks change the run."""
-    with model.hooks(fwd_hooks=hooks):
+    with model.hooks(fwd_hooks=[*hooks, behaviour.LAST_LOGITS]):
         pattern = model.run_with_cache(tokens)[1]["pattern", layer][:, list(heads), -1].mean(1)
     return torch.stack([pattern.gather(1, place[:, None])[:, 0] for place in places])
 
@@ -205,7 +209,8 @@ def losses(
     for part in rows.split(16):
         hooks = interventions.ablate(model, heads)
         if frozen:
-            cache = model.run_with_cache(part[:, :-1], names_filter=lambda name: name.endswith("pattern"))[1]
+            with model.hooks(fwd_hooks=[behaviour.LAST_LOGITS]):
+                cache = model.run_with_cache(part[:, :-1], names_filter=lambda name: name.endswith("pattern"))[1]
             hooks = paths.freeze([cache["pattern", layer] for layer in range(model.cfg.n_layers)]) + hooks
         logits = model.run_with_hooks(part[:, :-1], fwd_hooks=hooks)
         every.append(behaviour.loss_per_position(logits, part))
