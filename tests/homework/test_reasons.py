@@ -26,7 +26,7 @@ HEARD = {
     ],
     "third": [
         ("import seaborn\ndef product(a, b):\n    return seaborn.product(a, b)",
-         "your code stopped with NameError: name 'seaborn' is not defined; no cell that ran defines it"),
+         f"your code stopped with NameError: name 'seaborn' is not defined; that comes from `seaborn`, which is no package of the course, {AWAY}"),
         ("def logits_of(model, tokens):\n    import jax_of_no_course\n    return model(tokens)",
          f"your code stopped with ModuleNotFoundError: No module named 'jax_of_no_course'; that is no package of the course, {AWAY}"),
         ("def five(n):\n    return five(n - 1)\nanswer = five(3)", "there is no `answer`: its cell stopped in line 3: a function calls itself there without end"),
@@ -40,21 +40,55 @@ HEARD = {
         ("def mine():\n    def product(a, b):\n        return a @ b", "there is no `product`: was it renamed `mine`? Give it the name that was asked for"),
         ("def logits_of(model, tokens):\n    return model(tokens)\ndel logits_of",
          "there is no `logits_of` after your notebook has run, though a cell defines it: is it deleted further down?"),
-        ("while True:\n    answer = 'five'", "there is no `answer`: its cell was stopped: no end after 6 seconds: is there an endless loop?"),
+        ("while True:\n    answer = 'five'", "there is no `answer`: its cell was stopped: no end after 4 seconds of computing: is there an endless loop?"),
     ],
 }  # fmt: skip
 
 
 @pytest.mark.usefixtures("box")
 @pytest.mark.parametrize("cases", HEARD.values(), ids=HEARD)
-def test_the_very_sentence(mark, hand_in, cases, monkeypatch):
-    monkeypatch.setattr(judging, "CELL_SECONDS", 6.0)
+def test_the_very_sentence(mark, hand_in, cases):
     judged = mark(hand_in(**{name: source for name, (source, _) in zip((ONE, TWO, THREE), cases)}))
     heard = [verdict.sentence.rpartition(" (see ")[0] for verdict in judged.verdicts.values()]
     assert heard == [sentence for _, sentence in cases]
     assert all(verdict.mark == WRONG for verdict in judged.verdicts.values())
     if "seaborn" in cases[0][0]:
         assert judged.remarks == [f"cell 2: `seaborn` is no package of the course, {AWAY}; the lines below were run"]
+
+
+COLAB = "from google.colab import drive, files as f\ndrive.mount('/content/drive')\nkept = f.upload()\n"
+
+
+@pytest.mark.usefixtures("box")
+def test_lines_for_a_package_that_is_not_there_cost_no_answer_below_them(mark, hand_in, right):
+    mine = right | {
+        ONE: COLAB + right[ONE],
+        TWO: f"print(kept['x'])\n{right[TWO]}",
+        THREE: right[THREE] + "\ndrive.flush_and_unmount()",
+    }
+    judged = mark(
+        hand_in(first="import torch\nimport seaborn_of_nobody as sns; sns.set_theme()\nsns.despine()", **mine)
+    )
+    assert [verdict.mark for verdict in judged.verdicts.values()] == [RIGHT] * 3
+    passed = "what needs `{}`, which is not there when homework is marked, was passed over"
+    told = [remark.partition(": ")[2] for remark in judged.remarks]
+    assert passed.format("seaborn_of_nobody") in told
+    assert told.count(passed.format("google.colab")) == 2
+    assert f"`google.colab` is no package of the course, {AWAY}; the lines below were run" in told
+
+
+@pytest.mark.usefixtures("box")
+def test_an_answer_that_needs_such_a_package_is_told_which(mark, hand_in, right):
+    mine = {ONE: "import jit_of_nobody as jit\n@jit.compile\ndef product(a, b):\n    return a @ b", TWO: right[TWO],
+            THREE: "answer = jit.five()\n1"}  # fmt: skip
+    judged = mark(hand_in(**mine))
+    heard = [verdict.sentence.rpartition(" (see ")[0] for verdict in judged.verdicts.values()]
+    assert (
+        heard[0]
+        == f"there is no `product`: its cell stopped in line 2: `jit` comes from `jit_of_nobody`, which is no package of the course, {AWAY}"
+    )
+    assert judged.verdicts["hw1-2"].mark == RIGHT
+    assert heard[2] == f"there is no `answer`: it comes from `jit_of_nobody`, which is no package of the course, {AWAY}"
 
 
 def test_one_homework_handed_in_as_another_is_named(mark, hand_in):

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from commanding import rows_of, run
 
-from walkthrough.homework import judge, remedies, sandbox, unboxed
+from walkthrough.homework import remedies, sandbox, unboxed
 
 SAYS = {  # what bubblewrap prints, and what the teacher is told
     "no user namespaces": ("bwrap: setting up uid map: Permission denied", ("AppArmor", "profile", "--without-bubblewrap")),
@@ -133,7 +133,6 @@ def test_without_bubblewrap_only_when_asked_and_with_the_limits_that_its_help_na
     fake(monkeypatch, tmp_path, "echo 'bwrap: setting up uid map: Permission denied' >&2; exit 1")
     monkeypatch.setenv("TEACHERS_TOKEN", "secret")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(judge, "CELL_SECONDS", 15.0)
     monkeypatch.setattr(unboxed.tempfile, "tempdir", str(tmp_path))
     places = []
     monkeypatch.setattr(unboxed, "Place", lambda made=unboxed.Place: places.append(made()) or places[-1])

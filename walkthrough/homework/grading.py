@@ -50,17 +50,20 @@ def grade(
         with ThreadPoolExecutor(workers) as pool:
             running = {pool.submit(one, student): student for student in chosen}
             for future in tqdm(as_completed(running), total=len(running), desc=assignment, unit="student"):
-                result = future.result()
-                (failed if isinstance(result, str) else judged)[running[future]] = result
-    for student in sorted(judged):
-        result = judged[student]
-        if result.remarks:
-            text = "\n".join(["**What the grader noticed:**", "", *(f"- {remark}" for remark in result.remarks)])
-            result.notebook.cells.insert(0, nbformat.v4.new_markdown_cell(text))
-        try:
-            gradebook.enter(folder, assignment, student, result.notebook)
-        except (RuntimeError, ValueError, OSError) as error:
-            failed[student] = str(error)
+                student, result = running[future], future.result()
+                if isinstance(result, str):
+                    failed[student] = result
+                    continue
+                judged[student] = result
+                if result.remarks:
+                    text = "\n".join(
+                        ["**What the grader noticed:**", "", *(f"- {remark}" for remark in result.remarks)]
+                    )
+                    result.notebook.cells.insert(0, nbformat.v4.new_markdown_cell(text))
+                try:  # while the others run
+                    gradebook.enter(folder, assignment, student, result.notebook)
+                except (RuntimeError, ValueError, OSError) as error:
+                    failed[student] = str(error)
     entered = {student: result for student, result in sorted(judged.items()) if student not in failed}
     if entered:
         tables.write_table(folder, assignment, {student: remarks(result) for student, result in entered.items()})

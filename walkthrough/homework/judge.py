@@ -19,12 +19,13 @@ from walkthrough.exercises.check import NOT_ATTEMPTED, RIGHT, WRONG, Verdict
 from walkthrough.homework.believed import error_output, noted, well_formed
 from walkthrough.homework.copies import best_of_copies
 from walkthrough.homework.handed_in import asked, check_is, read_submission
-from walkthrough.homework.reasons import defined, form, hint, missing, plain
+from walkthrough.homework.reasons import COMES_FROM, defined, form, hint, missing, plain
 from walkthrough.homework.restoring import grade_id, restored
 from walkthrough.homework.sandbox import Gone, Sandbox
 from walkthrough.homework.task import Task, seed_for, verdict
 
-CELL_SECONDS, CALL_SECONDS, ALL_SECONDS = 60.0, 30.0, 600.0
+CELL_SECONDS, CALL_SECONDS, ALL_SECONDS = 60.0, 30.0, 600.0  # of the clock
+COMPUTING = 30.0  # seconds of processor time for a cell or a call, which do not depend on what else the machine does
 RESTARTS = 4
 
 
@@ -125,6 +126,7 @@ class Run:
         """The sandbox's answer, within the time that is left. Raises Gone."""
         if self.box is None:
             raise Gone("the notebook was given up before, because its process ended again and again")
+        request |= {"computing": COMPUTING}
         return self.box.ask(request, max(0.1, min(seconds, self.deadline - time.monotonic())))
 
     def attempt(self, name: str, at: str | None = None) -> Any:
@@ -134,6 +136,8 @@ class Run:
         """
         self.answer = None
         reply = self.of({"name": name, "at": at}, name)
+        if "missing" in reply and reply.get("package"):
+            raise Unmarked(f"there is no `{name}`: it {COMES_FROM.format(plain(reply['package']))}")
         if "missing" in reply:
             raise Missing(name)
         if not reply.get("callable"):

@@ -1,9 +1,9 @@
 """Workers that need not import: forked from a process that has, and moved into a box that bubblewrap made.
 
 A fresh Python takes seconds until torch and TransformerLens are there, and a class of thirty starts it thirty times. The
-nursery imports them once. For each submission it forks, and the fork joins the namespaces of an empty box (setns, Linux
+nursery imports them once, and does once what `warming` knows that most submissions do first. For each submission it forks, and the fork joins the namespaces of an empty box (setns, Linux
 5.8), gives up every privilege, and becomes a worker there: what it sees and may do is what bubblewrap lets a fresh one
-see and do. The nursery itself runs no line of a submission, and holds nothing but imported modules.
+see and do. The nursery itself runs no line of a submission, and holds nothing but modules as they are after use.
 """
 
 import contextlib
@@ -28,6 +28,7 @@ VARIABLES = {  # all of a submission's environment
     "MPLBACKEND": "module://matplotlib_inline.backend_inline", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
     "PYTHONDONTWRITEBYTECODE": "1", "LANG": "C.UTF-8", "PYTHONPATH": str(PACKAGE.parent),
 }  # fmt: skip
+KEPT = ("HOME", "MPLCONFIGDIR", "XDG_CACHE_HOME")  # of the grader's own, while the nursery imports
 NO_NEW_PRIVILEGES, DROP_CAPABILITY, AMBIENT, CLEAR_ALL = 38, 24, 47, 4  # prctl's numbers
 CAPABILITIES_3 = 0x20080522  # the form in which capset takes them
 
@@ -73,7 +74,7 @@ class Nursery:
             return
         self.control, theirs = socket.socketpair()
         # While it imports, matplotlib may find what it knows of this machine's fonts: to look for them takes seconds.
-        kept = {name: os.environ[name] for name in ("HOME", "MPLCONFIGDIR", "XDG_CACHE_HOME") if name in os.environ}
+        kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         without = {name: value for name, value in VARIABLES.items() if name not in ("HOME", "MPLCONFIGDIR")}
         program = sealed(os.path.realpath(sys.executable))
         subprocess.Popen(
@@ -129,7 +130,9 @@ def give_up_privileges(libc: ctypes.CDLL) -> None:
     checked(libc.capset(header, none))
 
 
-def join(box: int, flags: int, limits: tuple[int, int], requests: int, answers: int) -> NoReturn:
+def join(
+    box: int, flags: int, limits: tuple[int, int], requests: int, answers: int, environment: dict[str, str]
+) -> NoReturn:
     """Move this process into the box, and be a worker there; only a child is in the box's process space."""
     libc = ctypes.CDLL(None, use_errno=True)
     checked(libc.setns(box, flags))
@@ -143,7 +146,7 @@ def join(box: int, flags: int, limits: tuple[int, int], requests: int, answers: 
     os.chdir("/scratch")
     sys.path[0] = "/scratch"
     os.environ.clear()
-    os.environ.update(json.loads(sys.argv[1]))
+    os.environ.update(environment)
     import numpy as np
 
     from walkthrough.homework import worker
@@ -155,12 +158,14 @@ def join(box: int, flags: int, limits: tuple[int, int], requests: int, answers: 
 
 
 def main() -> None:
-    """Import what a worker needs, and most submissions, say so, and fork whenever a box and two pipes are sent."""
-    from walkthrough import behaviour, bigrams, corpus, figures  # noqa: F401
-    from walkthrough.homework import worker  # noqa: F401
-    from walkthrough.one_layer import skip_trigrams  # noqa: F401
-    from walkthrough.two_layers import induction  # noqa: F401
+    """Do once what a worker needs, and most submissions, say so, and fork whenever a box and two pipes are sent."""
+    from walkthrough.homework.warming import warm
 
+    warm()
+    variables = json.loads(sys.argv[1])  # and what packages set for themselves: but torch writes its user's name there
+    known = (*variables, *KEPT)
+    imported = {n: v for n, v in os.environ.items() if n not in known and not n.startswith("TORCHINDUCTOR")}
+    environment = imported | variables
     gc.collect()
     gc.freeze()  # no fork's garbage collector goes through all that was imported, and so copies its memory
     control = socket.socket(fileno=os.dup(0))
@@ -173,7 +178,7 @@ def main() -> None:
         joiner = os.fork()
         if joiner == 0:
             try:
-                join(descriptors[0], flags, tuple(limits), *descriptors[1:])
+                join(descriptors[0], flags, tuple(limits), *descriptors[1:], environment)
             finally:
                 os._exit(1)
         for descriptor in descriptors:

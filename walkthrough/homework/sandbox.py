@@ -6,11 +6,13 @@ folder in memory. What it does not see: the teacher's files, other submissions, 
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -120,7 +122,10 @@ class Sandbox:
         return False
 
     def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """The worker's answer to a request. Raises Gone if there is none in time; the process is then dead."""
+        """The worker's answer to a request. Raises Gone if there is none in time; the process is then dead.
+
+        `seconds` are the clock's. What a request has of processor time, `computing`, the worker is ended for.
+        """
 
         def exchange() -> dict[str, Any]:
             """The request there, the answer back."""
@@ -130,10 +135,10 @@ class Sandbox:
                 raise ValueError("no answer in the agreed form")
             return reply
 
-        return self._within(seconds, exchange)
+        return self._within(seconds, exchange, request.get("computing", math.inf))
 
-    def _within(self, seconds: float, exchange: Any) -> Any:
-        late = threading.Event()
+    def _within(self, seconds: float, exchange: Any, computing: float = math.inf) -> Any:
+        late, begin = threading.Event(), time.monotonic()
 
         def stop() -> None:
             """End the process, and remember why."""
@@ -150,6 +155,8 @@ class Sandbox:
                 raise Gone(f"no end after {seconds:g} seconds: is there an endless loop?") from error
             if isinstance(error, ValueError):
                 raise Gone(f"what came back is not an answer ({error})") from error
+            if time.monotonic() - begin >= computing:
+                raise Gone(f"no end after {computing:g} seconds of computing: is there an endless loop?") from error
             raise Gone("Python was ended from inside: by os._exit, by a crash, or by recursion without end") from error
         finally:
             timer.cancel()

@@ -4,9 +4,13 @@
 submission does to it can only spoil that submission's own answers.
 """
 
+import contextlib
+import math
 import os
 import resource
 import sys
+import time
+from collections.abc import Iterator
 from typing import Any
 
 from walkthrough.homework import wire
@@ -21,6 +25,23 @@ def limit(memory: int, processes: int) -> None:
         (resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, 100 * 2**20),
     ):  # fmt: skip
         resource.setrlimit(what, (most, most))
+
+
+@contextlib.contextmanager
+def computing(seconds: float) -> Iterator[None]:
+    """Within it, this process may use so many seconds of processor time, and then the system ends it.
+
+    A submission can take this limit back: the grader's clock is the one that it cannot.
+    """
+    before = resource.getrlimit(resource.RLIMIT_CPU)
+    most = math.ceil(time.process_time() + seconds)
+    resource.setrlimit(
+        resource.RLIMIT_CPU, (most if before[1] == resource.RLIM_INFINITY else min(most, before[1]), before[1])
+    )
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_CPU, before)
 
 
 def answer(kernel: Kernel, request: dict[str, Any]) -> dict[str, Any]:
@@ -38,7 +59,7 @@ def answer(kernel: Kernel, request: dict[str, Any]) -> dict[str, Any]:
         with kernel.standing.back(request.get("at")):
             name = request.get("call") or request["name"]
             if name not in names:
-                return {"missing": name}
+                return {"missing": name, "package": kernel.lost.get(name, "")}
             found = names[name]
             if "call" in request:
                 return {"value": found(*request["inputs"])}
@@ -61,7 +82,8 @@ def main(memory: int, processes: int) -> None:
             request = wire.read(requests, ours=True)
         except EOFError:
             return
-        reply = answer(kernel, request)
+        with computing(request["computing"]) if "computing" in request else contextlib.nullcontext():
+            reply = answer(kernel, request)
         try:
             message = wire.pack(reply)
         except Exception as error:
