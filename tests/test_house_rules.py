@@ -364,7 +364,11 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
     "homework/nursery": {f"{W}.behaviour", f"{W}.bigrams", f"{W}.corpus", f"{W}.figures", f"{W}.homework.worker",
                          f"{W}.one_layer.skip_trigrams", f"{W}.two_layers.induction"},
     "homework/sandbox": {f"{W}.homework.{part}" for part in ("nursery", "remedies", "unboxed", "wire")},
-    "homework/tables": {f"{W}.homework.gradebook"},
+    "homework/graded": {f"{W}.homework.names"},
+    "homework/replaced": {f"{W}.homework.{part}" for part in ("archives", "graded", "platforms")},
+    "homework/gradebook": {f"{W}.homework.graded", f"{W}.homework.names"},
+    "homework/tables": {f"{W}.homework.{part}" for part in ("gradebook", "graded", "intake")},
+    "homework/waiting": {f"{W}.homework.gradebook"},
     "homework/recognising": {f"{W}.homework.sources"},
     "homework/restoring": {f"{W}.homework.{part}" for part in ("owned", "recognising", "sources")},
     "homework/judge": {f"{W}.exercises.check", *(f"{W}.homework.{part}" for part in (
@@ -375,22 +379,24 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
     "progress": {f"{W}.marks"},
     "homework/plain": {f"{W}.homework.names", f"{W}.homework.platforms"},
     "homework/chosen": {f"{W}.homework.archives", f"{W}.homework.names", f"{W}.homework.platforms"},
-    "homework/intake": {f"{W}.homework.archives", f"{W}.homework.chosen"},
-    "homework/collect": {f"{W}.homework.{part}" for part in ("archives", "chosen", "intake", "names", "plain", "platforms")},
+    "homework/intake": {f"{W}.homework.{part}" for part in ("archives", "chosen", "replaced")},
+    "homework/collect": {f"{W}.homework.{part}" for part in (
+        "archives", "chosen", "intake", "names", "plain", "platforms", "replaced")},
     "homework/practice": {f"{W}.homework.links"},
     "homework/leaks": {f"{W}.homework.opened"},
     "homework/students": {f"{W}.homework.{part}" for part in ("leaks", "links", "practice")},
     "homework/sheets": {f"{W}.homework.names"},
-    "homework/exporting": {f"{W}.homework.{part}" for part in ("gradebook", "intake", "names", "sheets", "tables")},
+    "homework/exporting": {f"{W}.homework.{part}" for part in ("gradebook", "graded", "intake", "names", "sheets", "tables")},
     "homework/listed": {f"{W}.homework.handed_in"},
     "homework/question": {f"{W}.exercises.check"},
     "homework/oral": {f"{W}.exercises.check", *(f"{W}.homework.{part}" for part in (
         "course", "judge", "names", "own_code", "question", "task"))},
     "homework/gradescope": {f"{W}.marks", *(f"{W}.homework.{part}" for part in (
         "course", "judge", "names", "restoring", "sandbox", "students", "unboxed"))},
-    "homework/classroom": {f"{W}.homework.{part}" for part in ("exporting", "gradescope", "oral", "practice", "students")},
+    "homework/classroom": {f"{W}.homework.{part}" for part in (
+        "exporting", "graded", "gradescope", "names", "oral", "practice", "students")},
     "homework/__main__": {f"{W}.homework.collect", f"{W}.homework.classroom", f"{W}.homework.course", f"{W}.homework.grading", f"{W}.homework.intake", f"{W}.homework.leaks",
-                          f"{W}.homework.nursery", f"{W}.homework.unboxed"},
+                          f"{W}.homework.nursery", f"{W}.homework.unboxed", f"{W}.homework.graded", f"{W}.homework.names"},
 }  # fmt: skip
 ROOMS = {path.parent.name for path in MODULES}
 
