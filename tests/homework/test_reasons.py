@@ -78,17 +78,21 @@ def test_lines_for_a_package_that_is_not_there_cost_no_answer_below_them(mark, h
 
 
 @pytest.mark.usefixtures("box")
-def test_an_answer_that_needs_such_a_package_is_told_which(mark, hand_in, right):
-    mine = {ONE: "import jit_of_nobody as jit\n@jit.compile\ndef product(a, b):\n    return a @ b", TWO: right[TWO],
-            THREE: "answer = jit.five()\n1"}  # fmt: skip
+def test_an_answer_that_needs_such_a_package_is_told_which_and_a_decorator_of_it_is_left_out(mark, hand_in, right):
+    jitted = "import functools, jit_of_nobody as jit\n@functools.cache\n@jit.compile(\n    fast=True)\ndef product(a, b):\n    return a @ b"
+    mine = {
+        "first": "import of_nobody as fast",
+        ONE: jitted + "\nassert product.cache_info",
+        TWO: "1\nclass Net(fast.Module):\n    pass\ndef logits_of(model, tokens):\n    return model(tokens)",
+        THREE: "answer = fast.five()\n1",
+    }
     judged = mark(hand_in(**mine))
     heard = [verdict.sentence.rpartition(" (see ")[0] for verdict in judged.verdicts.values()]
-    assert (
-        heard[0]
-        == f"there is no `product`: its cell stopped in line 2: `jit` comes from `jit_of_nobody`, which is no package of the course, {AWAY}"
-    )
-    assert judged.verdicts["hw1-2"].mark == RIGHT
-    assert heard[2] == f"there is no `answer`: it comes from `jit_of_nobody`, which is no package of the course, {AWAY}"
+    absent = f"which is no package of the course, {AWAY}"
+    assert judged.verdicts["hw1-1"].mark == RIGHT
+    assert not [o for o in judged.notebook.cells[1].outputs if o.output_type == "error" and "cache_info" in o.evalue]
+    assert heard[1] == f"there is no `logits_of`: its cell stopped in line 2: `fast` comes from `of_nobody`, {absent}"
+    assert heard[2] == f"there is no `answer`: it comes from `of_nobody`, {absent}"
 
 
 def test_one_homework_handed_in_as_another_is_named(mark, hand_in):

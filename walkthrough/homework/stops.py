@@ -35,7 +35,7 @@ def without(
     except SyntaxError:
         return None
     line, kind, what = line_of(error, user_ns), "magic", str(error)
-    here = [i for i, statement in enumerate(statements) if line and statement.lineno <= line <= statement.end_lineno]
+    here = [i for i, statement in enumerate(statements) if line and begin(statement) <= line <= statement.end_lineno]
     again = ""
     if isinstance(error, ImportError):
         kind, what, root = "package", str(error.name), str(error.name).partition(".")[0]
@@ -44,6 +44,8 @@ def without(
             again, what = brought_by(statements[here[0]], root, lost)
     elif isinstance(error, NameError):
         kind, what = "use", lost.get(error.name, "")
+        if bare := undecorated(text, [statements[i] for i in here if what], error.name):
+            return bare, kind, what
         here = [i for i in here if what and error.name in loaded(statements[i])]
         if here:
             lost |= dict.fromkeys(stored(statements[here[0]]) - set(user_ns), what)
@@ -53,9 +55,28 @@ def without(
     if not below:
         return ("\n" * (stopped.lineno - 1) + again, kind, what) if again else None
     lines, first = text.splitlines(), below[0]
-    beginning = lines[first.lineno - 1].encode()[first.col_offset :].decode()
-    above = "\n" * (stopped.lineno - 1) + again + "\n" * (first.lineno - stopped.lineno)
-    return above + "\n".join([beginning, *lines[first.lineno :]]), kind, what
+    beginning = lines[begin(first) - 1]
+    if begin(first) == first.lineno:
+        beginning = beginning.encode()[first.col_offset :].decode()
+    above = "\n" * (stopped.lineno - 1) + again + "\n" * (begin(first) - stopped.lineno)
+    return above + "\n".join([beginning, *lines[begin(first) :]]), kind, what
+
+
+def begin(statement: ast.stmt) -> int:
+    """The line at which a statement begins, with its decorators."""
+    return min([statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", []))])
+
+
+def undecorated(text: str, here: list[ast.stmt], name: str) -> str | None:
+    """A cell from a function or class on that is decorated by what is lost under this name, without such decorators."""
+    for statement in here:
+        decorators = getattr(statement, "decorator_list", [])
+        if gone := [each for each in decorators if any(getattr(node, "id", "") == name for node in ast.walk(each))]:
+            lines = text.splitlines()
+            for each in gone:
+                lines[each.lineno - 1 : each.end_lineno] = [""] * (each.end_lineno - each.lineno + 1)
+            return "\n" * (begin(statement) - 1) + "\n".join(lines[begin(statement) - 1 :])
+    return None
 
 
 def roots(statement: ast.stmt) -> list[str]:
