@@ -356,7 +356,8 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
     "widgets/logit_explorer": {f"{W}.attribution", f"{W}.beyond.frozen_sources", f"{W}.beyond.frozen_weights", f"{W}.figures", f"{W}.widgets.ablation", f"{W}.widgets.explorer"},
     "homework/task": {f"{W}.exercises.check"},
     "homework/wire": {f"{W}.models"},
-    "homework/kernel": {f"{W}.homework.shown", f"{W}.homework.stops"},
+    "homework/kernel": {f"{W}.homework.{part}" for part in ("shown", "standing", "stops")},
+    "homework/copies": {f"{W}.exercises.check", f"{W}.homework.restoring", f"{W}.homework.sources"},
     "homework/worker": {f"{W}.homework.kernel", f"{W}.homework.stops", f"{W}.homework.wire"},
     "homework/believed": {f"{W}.homework.reasons"},
     "homework/handed_in": {f"{W}.homework.restoring"},
@@ -372,7 +373,7 @@ ALLOWED = {  # a folder's own name stands for every file in it that is not named
     "homework/recognising": {f"{W}.homework.sources"},
     "homework/restoring": {f"{W}.homework.{part}" for part in ("owned", "recognising", "sources")},
     "homework/judge": {f"{W}.exercises.check", *(f"{W}.homework.{part}" for part in (
-        "believed", "handed_in", "reasons", "restoring", "sandbox", "task"))},
+        "believed", "copies", "handed_in", "reasons", "restoring", "sandbox", "task"))},
     "homework/course": {f"{W}.homework.{part}" for part in ("graded", "gradebook", "intake", "listed", "names", "practice", "tables", "waiting")},
     "homework/grading": {f"{W}.marks", *(f"{W}.homework.{part}" for part in (
         "course", "gradebook", "judge", "names", "sandbox", "tables"))},
