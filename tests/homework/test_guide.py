@@ -45,7 +45,7 @@ def test_the_limits_are_those_of_the_code():
     for stated in (
         f"{judge.COMPUTING:g} seconds of processor time", f"{judge.CELL_SECONDS:g} seconds a cell", f"{judge.CALL_SECONDS:g} a call", f"{judge.ALL_SECONDS / 60:g} minutes in all",
         f"{sandbox.MEMORY // 2**30} GB of address space", f"{sandbox.SCRATCH // 2**20} MB", f"limited to {sandbox.PROCESSES}",
-        f"{10 * shown.MOST_TEXT:,} printed",
+        f"{shown.MOST_TEXT:,} printed characters of a cell are kept",
     ):  # fmt: skip
         assert stated in GUIDE.replace("\n", " "), stated
 
