@@ -133,7 +133,8 @@ def test_nothing_of_the_teachers_can_be_read(mark, hand_in, right, small_course)
     look = (
         "import os, pathlib\n"
         "found = [os.path.join(d, f) for top in ('/', ) for d, _, fs in os.walk(top) for f in fs\n"
-        "         if not d.startswith(('/proc', '/usr', '/dev')) and (f.endswith(('.db', '.ipynb')) or 'graders' in d or 'secret' in f)]\n"
+        "         if not d.startswith(('/proc', '/usr', '/dev')) and 'site-packages' not in d and '/lib/python' not in d\n"
+        "         and (f.endswith(('.db', '.ipynb')) or 'graders' in d or 'secret' in f)]\n"
         f"def product(a, b):\n    return str(found[:5]) + str(os.path.exists({str(small_course)!r}))"
     )
     judged = mark(hand_in(**right | {"hw1_1_answer": look + "\nprint(product(0, 0))"}))
@@ -143,7 +144,7 @@ def test_nothing_of_the_teachers_can_be_read(mark, hand_in, right, small_course)
         for name in output.text.split("'")
         if name.endswith((".db", ".ipynb")) or "graders" in name or "secret" in name
     ]
-    assert [name for name in seen if "site-packages" not in name and "/lib/python" not in name] == []
+    assert seen == []
     assert output.text.strip().endswith("False")
 
 

@@ -31,7 +31,7 @@ PLACES = sorted(  # where packages lie on the teacher's machine, the deepest fir
 
 def without_places(text: str) -> str:
     """A text in which files of packages are called as seen from their folder: `torch/serialization.py`."""
-    for place in PLACES:
+    for place in filter(os.path.basename, PLACES):  # not the root, whose name is empty
         text = text.replace(place + os.sep, "").replace(place, Path(place).name)
     return re.sub(r"[^\s\"'(]*/(?:site|dist)-packages/", "", text)
 

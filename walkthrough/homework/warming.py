@@ -38,7 +38,7 @@ def run_a_model() -> None:
     tokens = model.to_tokens("import numpy as np\n")
     model.to_str_tokens(tokens)
     _, cache = model.run_with_cache(tokens)
-    cache["pattern", 0], model.W_OV if hasattr(model, "W_OV") else model.OV
+    cache["pattern", 0], model.OV
     model.run_with_hooks(tokens, fwd_hooks=[("hook_embed", lambda value, hook: value)])
     wire.unpack(wire.pack([models.tiny(2), tokens], ours=True), ours=True)
 
