@@ -53,7 +53,7 @@ def test_a_class_of_thirty(short, tmp_path, monkeypatch):
     monkeypatch.setattr(sandbox, "check", lambda: None)  # once for each class, and not for each part of it
     forking = nursery.Nursery()
     seconds, marks = dict.fromkeys(("fresh", "forked"), 0.0), {"fresh": {}, "forked": {}}
-    for part in (students[i : i + 5] for i in range(0, len(students), 5)):  # in turns: the machine's pace may change
+    for part in (students[i : i + 15] for i in range(0, len(students), 15)):  # in turns: the machine's pace may change
         for way in seconds:
             monkeypatch.setattr(sandbox, "WORKERS", forking if way == "forked" else nursery.Nursery())
             sandbox.WORKERS.refused |= way == "fresh"

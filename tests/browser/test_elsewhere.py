@@ -60,6 +60,13 @@ def test_where_it_does_not_nothing_is_said_in_the_widgets_place(page, lab):
     assert page.locator(".wt-instead:visible").count() == 0
 
 
+def test_figures_are_pictures_in_the_kernels_that_run_the_notebooks(page, lab):
+    name = lab.write("figure", "import matplotlib.pyplot as plt\nplt.plot([1, 2])", "from walkthrough import figures")
+    driving.open_notebook(page, lab, name)
+    driving.run_all_cells(page)
+    assert any("image/png" in output.get("data", {}) for output in driving.notebook(page).cells[0].outputs)
+
+
 def test_in_a_windowed_notebook_what_was_scrolled_away_is_still_drawn(page, lab):
     tall = ["print('tall\\n' * 60)"] * 12
     driving.open_notebook(page, lab, lab.write("windowed", *EXPLORERS, *tall))

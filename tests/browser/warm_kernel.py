@@ -13,9 +13,11 @@ import threading
 
 
 def serve(place: str) -> None:
-    """Import once; then fork a kernel for whoever asks at this socket."""
+    """Import once; then fork a kernel for whoever asks at this socket.
+
+    Not matplotlib's inline backend: imported where no kernel is yet, it shows figures as text ever after.
+    """
     import ipykernel.kernelapp  # noqa: F401
-    import matplotlib_inline.backend_inline  # noqa: F401
     import transformer_lens  # noqa: F401
 
     import walkthrough.exercises.check
