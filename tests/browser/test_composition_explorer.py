@@ -187,6 +187,15 @@ def test_three_layers_have_a_choice_of_pairs(page, tmp_path):
     assert page.inner_text(".wt-message") == ""
 
 
+def test_the_map_is_a_square_also_where_it_is_as_wide_as_a_canvas_is_by_itself(page, model, tmp_path):
+    prompt = "class Point:\n    def __init__(self, x, y):\n        self.x = x\n\nclass Point"
+    file = tmp_path / "square.html"
+    file.write_text(PAGE.format(widgets.CompositionExplorer(model, prompt).page()), encoding="utf-8")
+    page.goto(file.as_uri())
+    page.wait_for_selector(".wt-map canvas")
+    assert page.eval_on_selector(".wt-map canvas", "map => [map.width, map.height]") == [300, 300]
+
+
 def test_what_was_chosen_is_shown_when_it_is_opened_again(page, model, tmp_path):
     made = widgets.CompositionExplorer(
         model, PROMPTS, edge="Q 0:2 1:0", kinds="Q", least=1.2, query=3, prompt=PROMPTS[1]

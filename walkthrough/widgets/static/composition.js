@@ -154,7 +154,7 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
     let step, steps, limit, largest;
     const value = (q, k) => (k > q ? 0 : steps[(q * (q + 1)) / 2 + k] * step);
     const weight = (x) => Math.min(1, Math.abs(x) / limit);
-    const map = make("canvas", { "aria-hidden": "true" }), bar = make("div", { class: "wt-map-row" });
+    const map = make("canvas", { width: 1, height: 1, "aria-hidden": "true" }), bar = make("div", { class: "wt-map-row" });
     const about = make("p", { class: "wt-say" }), say = make("p", { class: "wt-say wt-circuit-say", "aria-live": "polite" });
     const at = (event) => {
       const box = map.getBoundingClientRect();
