@@ -122,7 +122,7 @@ def test_each_of_the_hostile_has_a_reason(graded):
         assert words in rows[student]["remarks"], student
     cells = {name: graded[4][name].notebook.cells for name in HOSTILE}
     for student, words in {
-        "greedy": "allocate", "leaver": "SystemExit", "reader": "found []", "vandal": "Read-only", "printer": "printed more than",
+        "greedy": "allocate", "leaver": "SystemExit", "reader": "found []", "vandal": "Read-only", "printer": "there was more, which was not kept; the cell ran on",
     }.items():  # fmt: skip
         assert any(words in str(cell.get("outputs")) for cell in cells[student]), student
 
