@@ -119,6 +119,7 @@ def test_the_page_is_alive_without_a_kernel(page, tmp_path, finished):
             f"[data-card='{layer}:{head}'] small"
         ).inner_text() == "prefix {:.2f} · previous {:.2f}".format(*scores)
     first.locator(".wt-tables > summary").click()
+    first.locator(".wt-tables table").nth(2).wait_for()  # filled when it has opened
     for table, kind in ((1, "prefix_matching"), (2, "previous_token")):
         cells = first.locator(".wt-tables table").nth(table).locator("tr").nth(2).locator("td").all_inner_texts()
         assert cells == [f"{score:.2f}" for layer in history[1][kind] for score in layer]

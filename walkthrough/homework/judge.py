@@ -25,7 +25,7 @@ from walkthrough.homework.sandbox import Gone, Sandbox
 from walkthrough.homework.task import Task, seed_for, verdict
 
 CELL_SECONDS, CALL_SECONDS, ALL_SECONDS = 120.0, 30.0, 600.0  # of the clock
-COMPUTING = 60.0  # seconds of processor time for a cell: a machine that is busy with other things makes no right answer late
+COMPUTING = 60.0  # seconds of processor time for a cell, however busy the machine is with other things
 RESTARTS = 4
 
 
