@@ -58,6 +58,7 @@ def test_slider_chart_heads_and_tokens_show_the_models_own_numbers(page, plain, 
     assert page.get_attribute(".wt-when", "aria-valuetext") == f"after {tokens[2]:,} tokens"
     assert page.inner_text(".wt-heading") == "Checkpoint explorer"
     page.click(".wt-tables > summary")
+    page.locator(".wt-tables table").first.wait_for()  # filled when it has opened
     column = page.locator(".wt-tables table").first.locator("tbody td:nth-child(8)").all_inner_texts()  # of head 1:2
     assert [text if float(text) >= 0.05 else "" for text in column] == small(page)
     assert page.locator(".wt-tables table").nth(1).locator("tr").nth(3).inner_text().split() == [
