@@ -241,10 +241,14 @@ def test_the_link_can_be_copied(front):
     page, _ = front
     page.set_viewport_size(PHONE)
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.get_by_role("button", name="Copy a link").click()
+    button = page.get_by_role("button", name="Copy a link")
+    button.evaluate("button => button.scrollIntoView({ block: 'end', behavior: 'instant' })")
+    button.click()
     page.wait_for_function("document.querySelector('.wf-copied').textContent.includes('Copied')")
-    said = page.locator(".wf-copied").bounding_box()
-    assert 0 < said["y"] < said["y"] + said["height"] <= PHONE["height"]
+    page.wait_for_function(
+        f"(({{ top, bottom }}) => 0 < top && bottom <= {PHONE['height']})"
+        "(document.querySelector('.wf-copied').getBoundingClientRect())"
+    )
     assert "prompt=class+Walrus" in page.evaluate("navigator.clipboard.readText()")
 
 

@@ -249,6 +249,7 @@ What the page opens with was computed while it was built; only another prompt, o
       history.replaceState(null, "", `#${hash()}`);
       copied.textContent = "This browser does not let the page copy: the link stands in the address bar.";
     }
+    copied.scrollIntoView({ block: "nearest" });  // on a phone it wraps to below the button, which may be the window's last line
   }
 
   field.value = state.prompt;
