@@ -202,15 +202,46 @@ def outside_requests(page, server: Server | None = None) -> list[str]:
     return outside
 
 
+# Two frames on end in which nothing is animated, scrolls, or makes the page longer.
+STILL = """() => new Promise((still) => {
+    let before
+    const look = () => {
+        const ends = ({playState, effect}) => playState === 'running' && effect.getComputedTiming().endTime < Infinity
+        const now = [scrollX, scrollY, document.documentElement.scrollHeight, document.getAnimations().filter(ends).length]
+        if (now.join() === before && !now.at(-1)) return still()
+        before = now.join()
+        requestAnimationFrame(look)
+    }
+    requestAnimationFrame(look)
+})"""
+
+
+def settle(page) -> None:
+    """Wait until nothing in a page moves: a place or a colour that is read earlier is one on the way."""
+    page.evaluate(STILL)
+
+
+def resize(page, width: int, height: int = 900) -> None:
+    """Give a page another size, and wait until it has it and stands still."""
+    page.set_viewport_size({"width": width, "height": height})
+    page.wait_for_function("width => innerWidth === width", arg=width)
+    settle(page)
+
+
 def set_theme(page, theme: str) -> None:
-    """ "dark" or "light": JupyterLab's and Notebook's own theme, or a static page's, and what the system prefers."""
+    """ "dark" or "light": JupyterLab's and Notebook's own theme, or a static page's, and what the system prefers.
+
+    It returns when the colours have come to rest.
+    """
     page.emulate_media(color_scheme=theme)
     if page.evaluate("() => 'jupyterapp' in window"):
         name = f"JupyterLab {theme.capitalize()}"
         page.evaluate("theme => void jupyterapp.commands.execute('apputils:change-theme', {theme})", name)
         page.wait_for_selector(f"body[data-jp-theme-name='{name}']", state="attached")
+        page.wait_for_selector("#jupyterlab-splash", state="detached")
     else:  # sphinx-book-theme reads these two
         page.evaluate("theme => void Object.assign(document.documentElement.dataset, {theme, mode: theme})", theme)
+    settle(page)
 
 
 def axe_script() -> str:
@@ -238,17 +269,30 @@ def ask(page, prompt: str) -> None:
 
 
 def message(page, words: str) -> None:
-    """Wait until the first explorer's message says so."""
-    page.wait_for_function("words => document.querySelector('.wt-message').textContent.includes(words)", arg=words)
+    """Wait until the first explorer's message says so; until it says nothing where `words` is empty."""
+    page.wait_for_function(
+        "words => (said => words ? said.includes(words) : !said)(document.querySelector('.wt-message').textContent)",
+        arg=words,
+    )
 
 
 def look_in_both_themes(page, name: str) -> None:
     """Fail for a serious fault that axe finds in an explorer, light or dark; keep a picture of each."""
     for theme in ("light", "dark"):
         set_theme(page, theme)
-        page.wait_for_timeout(300)
         assert axe_violations(page, ".wt") == []
         keep_picture(page, f"{name}_{theme}")
+
+
+def loaded(page, selector: str, count: int) -> None:
+    """Wait until there are so many images, each loaded and wider than 300 pixels."""
+    page.wait_for_function(
+        """([selector, count]) => {
+            const all = [...document.querySelectorAll(selector)]
+            return all.length === count && all.every(({complete, naturalWidth}) => complete && naturalWidth > 300)
+        }""",
+        arg=[selector, count],
+    )
 
 
 def close(page) -> None:

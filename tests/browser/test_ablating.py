@@ -21,11 +21,15 @@ const state = {state}, on = {{}};
 window.held = [];
 window.state = state;
 window.hold = false;
+window.answered = 0;
 window.reply = (message) => on["msg:custom"].forEach((listener) => listener(message));
 const model = {{
   get: (key) => state[key], set: (key, value) => {{ state[key] = value; }}, save_changes() {{}}, off() {{}},
   on: (event, listener) => (on[event] ??= []).push(listener),
-  send: async (message) => {{ if (hold) held.push(message); else reply(JSON.parse(await kernel(JSON.stringify(message)))); }},
+  send: async (message) => {{
+    if (hold) held.push(message); else reply(JSON.parse(await kernel(JSON.stringify(message))));
+    answered++;
+  }},
 }};
 explore({{ model, el: document.getElementById("place") }}, draw, "x");
 </script></body></html>"""
@@ -147,7 +151,8 @@ def test_pasted_lines_stay_lines_and_what_is_drawn_of_another_prompt_pales(live,
     }""")
     assert page.input_value(".wt-prompt") == r"x = 'a\\b'\n\ty"
     page.click(".wt-go")
-    page.wait_for_function("document.querySelector('.wt-message').textContent.includes('empty') === false")
+    page.wait_for_function("answered === 1")
+    assert page.inner_text(".wt-message") == ""
     page.fill(".wt-prompt", "")
     page.click(".wt-go")
     page.wait_for_function("document.querySelector('.wt-message').textContent.includes('is empty')")
@@ -165,7 +170,7 @@ def test_ablating_with_a_kernel(kind, live, explorers, model):
     page.click(".wt-cut [data-of='1:6']")
     said(page, "Without head 1:6")
     for width, theme in ((1400, "light"), (360, "dark")):
-        page.set_viewport_size({"width": width, "height": 900})
+        driving.resize(page, width)
         driving.set_theme(page, theme)
         said(page, "Without head 1:6")  # drawn anew
         page.wait_for_selector(".wt-share")

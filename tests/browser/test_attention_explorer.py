@@ -59,6 +59,15 @@ def use(page, model, prompt):
     assert page.locator(".wt-panel").count() == 1
 
 
+def until_kernel(page, code, words):
+    """Wait until the notebook's kernel prints this for the code: ipywidgets may send what it has heard a moment later."""
+    for _ in range(50):
+        if words in (said := kernel(page, code)):
+            return
+        page.wait_for_timeout(100)
+    assert words in said
+
+
 def kernel(page, code):
     """What the notebook's kernel prints for this code."""
     return page.evaluate("""async code => {
@@ -83,7 +92,7 @@ def test_live(jupyter, request, page, model):
     page.wait_for_timeout(500)  # Jupyter makes the cell the active one, and may take the focus for a moment
     page.press(".wt-token >> nth=2", "Enter")
     page.wait_for_selector(".wt-token[data-pos='2'][aria-pressed='true']")
-    assert "'query': 2" in kernel(page, "print(explorer.view)")
+    until_kernel(page, "print(explorer.view)", "'query': 2")
     typed = "import os\n\nos.path"
     length = model.to_tokens(typed).shape[1]
     driving.ask(page, typed)
@@ -100,7 +109,7 @@ def test_live(jupyter, request, page, model):
     page.click(".wt-ablation > summary")
     page.click(".wt-cut [data-of='1:6']")
     page.wait_for_function("() => document.querySelector('.wt-changed').textContent.startsWith('Without head 1:6, ')")
-    assert "'changed': {'model': 0, 'ablate': [[1, 6]], 'freeze': []}" in kernel(page, "print(explorer.view)")
+    until_kernel(page, "print(explorer.view)", "'changed': {'model': 0, 'ablate': [[1, 6]], 'freeze': []}")
     driving.look_in_both_themes(page, f"attention_{jupyter}")
     assert driving.troubles(page) == []
     assert outside == []
@@ -185,7 +194,7 @@ def test_an_explorer_has_a_title_says_how_and_gives_its_numbers_as_tables_and_li
     assert page.locator(".wt[data-drawn]").count() == 3
     assert page.locator(".wt-heading").all_inner_texts() == 3 * [kind.name]
     assert page.locator(".wt-how:visible").count() == 3
-    page.set_viewport_size({"width": 1280, "height": 900})
+    driving.resize(page, 1280)
     assert page.evaluate(SMALLEST) >= 12
     numbers = page.locator(".wt-tables").first
     assert numbers.locator("table").count() == 0  # made when they are asked for

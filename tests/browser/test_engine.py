@@ -64,6 +64,12 @@ def tokens(page, name):
     return page.locator(f"[aria-label='{name}'] .wt-tokens").first.locator(".wt-token")
 
 
+def ask_once(page, prompt):
+    """Ask the first explorer by Enter alone."""
+    page.locator(".wt-prompt").evaluate("(field, text) => { field.value = text }", prompt.replace("\n", "\\n"))
+    page.press(".wt-prompt", "Enter")
+
+
 def wait_for(page, name, count):
     page.wait_for_function(
         "([name, count]) => document.querySelector(`[aria-label='${name}'] .wt-tokens`).children.length === count",
@@ -127,7 +133,7 @@ def test_every_explorer_answers_any_prompt_with_weights_fetched_once(fresh, site
         "edge => document.querySelector('.wt-graph').closest('.wt-body').dataset.circuit === edge",
         arg=edge.get_attribute("data-edge"),
     )
-    page.set_viewport_size({"width": 360, "height": 800})
+    driving.resize(page, 360, 800)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     assert driving.axe_violations(page) == []
     asked.clear()
@@ -209,8 +215,7 @@ def test_a_file_that_does_not_load_is_named_and_asked_for_again(fresh, site, mod
             route.fulfill(status=status, body=body) if status else route.abort()
 
         page.context.route(f"**/{name}", spoil)
-        page.locator(".wt-prompt").evaluate("(field, text) => { field.value = text }", TYPED.replace("\n", "\\n"))
-        page.press(".wt-prompt", "Enter")  # asked once: typing would ask, too, and perhaps after the file is back
+        ask_once(page, TYPED)  # typing would ask, too, and perhaps after the file is back
         driving.message(page, words)
         page.context.unroute(f"**/{name}")
     driving.ask(page, TYPED)  # now it is there
@@ -226,7 +231,7 @@ def test_an_exported_page_on_disk_takes_the_weights_from_its_reader(fresh, explo
     (tmp_path / "page.html").write_text(export.OfflineExporter().from_notebook_node(notebook)[0], encoding="utf-8")
     page.goto((tmp_path / "page.html").as_uri())
     page.wait_for_selector(".wt-token")
-    driving.ask(page, TYPED)
+    ask_once(page, TYPED)  # typing would ask, too, and for the file again
     driving.message(page, "walkthrough/weights/two-layer.safetensors")
     page.set_input_files(".wt-file input", models.WEIGHTS / "one-layer.safetensors")
     driving.message(page, "That is not the file")

@@ -180,6 +180,7 @@ def test_what_is_typed_goes_on_as_the_model_writes(front, two_layer):
 
 def test_what_the_button_changes_is_in_view(front):
     page, _ = front
+    driving.settle(page)
     button, bars = (page.locator(what).first.bounding_box() for what in (".wf-ablate", "#wf-live .wf-bars"))
     assert button["y"] + button["height"] < bars["y"] < bars["y"] + bars["height"] <= DESK["height"]
 
@@ -222,6 +223,7 @@ def test_a_link_holds_what_is_shown(front, site_url, open_page):
     assert other.input_value("#wf-prompt") == TYPED
     assert other.locator(".wf-token").nth(5).get_attribute("aria-pressed") == "true"
     assert other.get_attribute(".wf-ablate", "aria-pressed") == "true"
+    driving.settle(other)  # it scrolls there
     assert 0 <= other.locator("#wf-live").bounding_box()["y"] < 200
     assert heard.errors == []
 
@@ -239,7 +241,7 @@ def test_a_link_to_a_heading_or_with_nonsense_shows_the_page_as_it_is(site_url, 
 
 def test_the_link_can_be_copied(front):
     page, _ = front
-    page.set_viewport_size(PHONE)
+    driving.resize(page, **PHONE)
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     button = page.get_by_role("button", name="Copy a link")
     button.evaluate("button => button.scrollIntoView({ block: 'end', behavior: 'instant' })")
@@ -308,9 +310,10 @@ def test_axe_finds_nothing(site_url, open_page, name, theme):
         page.click(".wf-ablate")
     for details in page.query_selector_all("details"):
         details.evaluate("details => { details.open = true }")
+    driving.settle(page)  # colours fade from light to dark
     assert driving.axe_violations(page, "main", ("minor", "moderate", "serious", "critical")) == []
     for size in (DESK, PHONE):
-        page.set_viewport_size(size)
+        driving.resize(page, **size)
         assert page.evaluate("document.scrollingElement.scrollWidth") <= size["width"]
         driving.keep_picture(page, f"site_{name}_{size['width']}_{theme}")
 
@@ -335,7 +338,8 @@ def test_choices_show_what_comes_after_them(front):
 
 def test_the_run_plays_and_stops(site_url, open_page):
     page, heard = open_page(f"{site_url}/training.html", site_url)
-    page.clock.install()
+    page.clock.install(time=0)
+    page.clock.pause_at(1000)  # else it goes on by itself, too
     page.reload()
     page.get_by_role("button", name="Play").click()
     page.clock.run_for(1100)

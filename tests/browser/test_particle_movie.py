@@ -62,10 +62,14 @@ def test_the_film_shows_the_points_at_the_chosen_time(page, plain, films):
     box = page.locator(".wt-run").bounding_box()
     page.click(".wt-run", position={"x": box["width"] * 345 / 360, "y": 30})
     page.wait_for_selector(".wt-body[data-at='6']")
+    page.evaluate("""() => {
+        const button = document.querySelector('.wt-play')
+        window.called = []
+        new MutationObserver(() => called.push(button.textContent)).observe(button, {childList: true})
+    }""")  # the button's names in turn: "pause" may have gone again before a test can ask
     page.focus(".wt-play")
     page.keyboard.press("Enter")
-    page.wait_for_selector(".wt-play:has-text('pause')")
-    page.wait_for_selector(".wt-play:has-text('play')")
+    page.wait_for_function("() => called.join() === 'pause,play'")
     assert page.get_attribute(".wt-body", "data-at") == "6"
     for theme in ("light", "dark"):
         driving.set_theme(page, theme)

@@ -32,8 +32,8 @@ TOO_WIDE = """width => [...document.querySelectorAll('.bd-main math')].filter(fo
 }).map(formula => formula.textContent)"""
 # The page's engine draws what was asked for, or a sentence says why not: no kernel, and a model that does not ship.
 ANSWERED = "([root, drawn]) => root.dataset.drawn !== drawn || root.querySelector('.wt-message').textContent.includes('kernel')"
-# The theme moves its side bars when a window becomes wider, and a test is faster than they are.
-SETTLED = "document.getAnimations().every(motion => motion.playState !== 'running')"
+# Each explorer is drawn: at first it is a picture.
+ALIVE = "() => document.querySelectorAll('.wt:not([data-drawn]) img').length === 0"
 STICKS_OUT = """() => [...document.querySelectorAll('.bd-main *')].filter(element => {
     if (element.getBoundingClientRect().right <= innerWidth + 1) return false
     for (let box = element; box; box = box.parentElement)
@@ -47,11 +47,12 @@ def test_a_page_asks_nothing_of_the_outside_and_fits_a_phone(site_url, open_page
     page, heard = open_page(f"{site_url}/{name}.html", site_url, PHONE)
     for details in page.query_selector_all("details"):
         details.evaluate("details => { details.open = true }")
+    page.wait_for_function(ALIVE)
+    driving.settle(page)
     assert page.evaluate("document.scrollingElement.scrollWidth") <= PHONE["width"]
     assert page.evaluate(STICKS_OUT) == []
     assert page.evaluate(TOO_WIDE, PHONE["width"]) == []
-    page.set_viewport_size(DESK)
-    page.wait_for_function(SETTLED)
+    driving.resize(page, **DESK)  # the theme moves its side bars when a window becomes wider
     assert page.evaluate("document.scrollingElement.scrollWidth") <= DESK["width"]
     assert page.evaluate(STICKS_OUT) == []
     assert (heard.outside, heard.errors) == ([], [])
@@ -76,6 +77,7 @@ def luminance(page, selector, what):
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_pages_follow_the_system_between_light_and_dark_and_can_be_read(site_url, open_page, theme):
     page, _ = open_page(f"{site_url}/notebooks/00_start_here.html", site_url, color_scheme=theme)
+    driving.settle(page)  # colours fade from light to dark
     assert (luminance(page, "body", "backgroundColor") < 0.1) == (theme == "dark")
     for selector in ("article p", "article td", "div.cell_input pre", "div.cell_output pre", "details summary", "math"):
         text, ground = (luminance(page, selector, what) for what in ("color", "backgroundColor"))
@@ -89,7 +91,7 @@ def test_pages_follow_the_system_between_light_and_dark_and_can_be_read(site_url
 def test_pages_have_no_serious_fault_for_readers_who_do_not_see_them(site_url, open_page, theme):
     pytest.importorskip("axe_playwright_python", reason="axe-core comes with axe-playwright-python")
     page, _ = open_page(f"{site_url}/notebooks/00_start_here.html", site_url, color_scheme=theme)
-    page.wait_for_function("document.getAnimations().length === 0")  # colours fade from light to dark
+    driving.settle(page)  # colours fade from light to dark
     assert driving.axe_violations(page, "body") == []
 
 
@@ -149,6 +151,7 @@ def test_explorers_are_alive_on_the_page(site_url, open_page):
     said = explorer.locator(".wt-say").inner_text()
     explorer.locator(".wt-head").nth(4).click()
     assert explorer.locator(".wt-say").inner_text() != said
+    page.wait_for_function(ALIVE)
     assert page.locator(".wt img, .wt summary:text('The same as tables')").count() == 0
     assert (heard.outside, heard.errors) == ([], [])
 

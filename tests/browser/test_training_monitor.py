@@ -60,7 +60,7 @@ def test_clicks_arrive_while_it_trains_and_an_interrupt_loses_nothing(page, lab)
     page.wait_for_timeout(600)
     assert learnt(page) == paused
     driving.look_in_both_themes(page, "training_paused")
-    page.keyboard.press("Space")
+    page.press(".wt-pause", "Space")
     state(page, "running")
     page.wait_for_function(
         f"() => +document.querySelector('.wt-progress').innerText.split(' ')[0].replaceAll(',', '') > {paused}"
@@ -81,6 +81,7 @@ def test_clicks_arrive_while_it_trains_and_an_interrupt_loses_nothing(page, lab)
     state(page, "resting")
     run_cell(page, 2)
     page.get_by_text("(1, 0)), (").wait_for()
+    page.wait_for_function("() => jupyterapp.shell.currentWidget.content.widgets[2].prompt !== '*'")
     widget, below = driving.notebook(page).cells[1].outputs
     assert widget.data["text/html"] == '<div class="wt-live"></div>'
     assert "Head 1:0 was restored" in below.data["text/html"]
@@ -126,14 +127,13 @@ def test_the_page_is_alive_without_a_kernel(page, tmp_path, finished):
     first.locator(".wt-tables > summary").click()
     first.locator(".wt-whose").select_option("1:1")
     assert "head 1:1" in first.locator(".wt-looks").inner_text()
-    box = first.locator("[data-chart='loss'] div").bounding_box()
-    page.mouse.move(box["x"] + 40, box["y"] + 40)
-    page.mouse.move(box["x"] + 36, box["y"] + 40)
-    assert slider.input_value() == "0"
+    for x in (40, 36):
+        first.locator("[data-chart='loss'] div").hover(position={"x": x, "y": 40})
+    page.wait_for_function("() => document.querySelector('.wt-when').value === '0'")
     label = first.locator("[data-chart='previous_token'] svg").get_attribute("aria-label")
     assert re.match(r"previous-token scores after [\d,]+ tokens; the highest: head \d:\d, 0\.\d\d", label)
     for width in (1000, 420):
-        page.set_viewport_size({"width": width, "height": 900})
+        driving.resize(page, width)
         assert first.evaluate("box => box.scrollWidth <= box.clientWidth")
     driving.look_in_both_themes(page, "training_page")
     assert (outside, faults) == ([], [])
