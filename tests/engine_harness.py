@@ -14,7 +14,7 @@ from walkthrough import models
 from walkthrough.widgets.page import STATIC
 
 ENGINE = STATIC / "engine"
-KINDS = {"Float32Array": np.float32, "Uint8Array": np.uint8, "Int16Array": np.int16, "Float64Array": np.float64}
+KINDS = {"Float32Array": np.float32, "Uint8Array": np.uint8, "Int32Array": np.int32, "Float64Array": np.float64}
 
 
 def unpacked(value):
@@ -81,7 +81,7 @@ IN_THE_PAGE = """async ([ask, sources, files, message]) => {
     }
     const packed = (_, value) => {
         if (!ArrayBuffer.isView(value)) return value
-        const bytes = new Uint8Array(value.buffer)
+        const bytes = new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
         let text = ''
         for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192))
         return {kind: value.constructor.name, base64: btoa(text)}

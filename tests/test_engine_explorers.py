@@ -56,6 +56,9 @@ def same(there, here, tolerance):
         assert list(there) == list(here)
         for key, value in there.items():
             same(value, here[key], tolerance)
+    elif isinstance(here, np.ndarray) and isinstance(there, list):
+        assert len(there) == len(here)
+        np.testing.assert_allclose(here, np.array(there), atol=tolerance)
     elif isinstance(here, np.ndarray):
         stored = np.frombuffer(base64.b64decode(there), np.uint8)
         same(stored.tolist(), here.tolist(), tolerance)
@@ -123,6 +126,21 @@ def same_bars(there, here):
                 sizes = np.sort(np.abs(bars))[::-1]
                 if len(sizes) <= 12 or np.diff(-sizes[:13]).min() > 2:  # no ties: the same bars, in the same order
                     same(one[way]["sources"][t], other[way]["sources"][t], tolerance=1)
+
+
+def test_paths_of_what_is_typed_on_are_those_of_a_fresh_run(ask):
+    explorer = widgets.LogitExplorer(models.load("two-layer").double(), "x")
+    text, runs = PROMPTS[0], explorer.data["engine"]
+    for typed in (
+        text[:40],
+        text[:20] + "?",
+        text[:41],
+        text[:45],
+        text,
+    ):  # some of it is kept each time, and some taken back
+        ask(runs["explorer"], runs["models"], prompt=typed, quick=True)
+    there, here = both(ask, explorer, text)
+    same_bars(there["at"], here["at"])
 
 
 @pytest.mark.parametrize("name", NAMES)

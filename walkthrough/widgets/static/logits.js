@@ -52,7 +52,7 @@ function draw({ body, data, prompt, record, view, choose, ask, say }) {
   const way = () => (above.checked ? "above" : "raw");
   const target = (where) => (where === n - 1 && chosen === NEXT ? 0 : chosen);
   const key = (where) => [where, target(where), way(), path].join();
-  const bySize = (values) => values.map((_, i) => i).sort((i, j) => Math.abs(values[j]) - Math.abs(values[i]) || i - j);
+  const bySize = (values) => Array.from(values, (_, i) => i).sort((i, j) => Math.abs(values[j]) - Math.abs(values[i]) || i - j);
 
   function list(open) {
     all.setAttribute("aria-expanded", String(open));

@@ -10,12 +10,6 @@ const SOURCES = 16;  // as in circuit_explorer.py
 const EDGES = 10, EDGE_NUMBERS = 40_000;  // as in composition_explorer.py
 const HELD = 4_000_000;  // as in attention_explorer.py
 
-/** As whole hundredths; a plain loop, since `Array.from` goes through a typed array by its iterator, which is slow. */
-function hundredths(values) {
-  const out = Array(values.length);
-  for (let i = 0; i < out.length; i++) out[i] = Math.round(100 * values[i]) + 0;
-  return out;
-}
 const rounded = (values) => Array.from(values, (x) => Math.round(10_000 * x) / 10_000 + 0);
 
 /** A run of a prompt, which is a text, or ids that begin with <BOS>. */
@@ -76,33 +70,47 @@ function valueSizes(run, l) {
   return Array.from({ length: n_heads }, (_, h) => Array.from({ length: n }, (_, pos) => rounding(sizes[pos * n_heads + h])));
 }
 
-/** The likeliest tokens of each position, and the one that really comes. */
-const targetsOf = (run) => run.ids.map((_, i) => {
-  const { top } = run.row(i);
-  return [...top.slice(0, LIKELY), i + 1 < run.n ? run.ids[i + 1] : top[0]];
-});
+/** The likeliest tokens after a position, and the one that really comes. */
+function targetsOf(run, position) {
+  const { top } = run.row(position);
+  return [...top.slice(0, LIKELY), position + 1 < run.n ? run.ids[position + 1] : top[0]];
+}
 
 /** All paths of a position, as the logit explorer has them: bars in both ways of counting, and the largest ones' sources. */
 function logitsAt(run, position) {
-  const targets = targetsOf(run)[position], logits = run.at(position), paths = splitOf(run, position);
+  const targets = targetsOf(run, position), logits = run.at(position), paths = splitOf(run, position), seen = position + 1;
   const answer = { logits: rounded(targets.map((id) => logits[id])), mean: rounded([run.row(position).mean])[0] };
-  const total = (values) => { let sum = 0; for (let i = 0; i < values.length; i++) sum += values[i]; return sum; };
-  const totals = paths.map((path) => path.map(total));
+  const totals = paths.map(({ row, brings }) => {
+    const sums = new Float64Array(targets.length + 1);
+    for (let t = 0, at = 0; t < sums.length; t++) for (let s = 0; s < seen; s++) sums[t] += row[s] * brings[at++];
+    return sums;
+  });
+  const few = Math.min(LARGEST, paths.length), room = new Int32Array(2 * targets.length * (paths.length + few * seen));
+  let used = 0;
+  const take = (length) => room.subarray(used, used += length);  // all in one piece of memory, which moves to the page as one
   for (const way of ["raw", "above"]) {
     const bars = targets.map((_, t) => totals.map((path) => path[t] - (way === "above" ? path.at(-1) : 0)));
-    const whole = bars.map(total), first = bars.map((values) => bySize(values).slice(0, LARGEST));
+    const whole = bars.map((values) => values.reduce((sum, x) => sum + x, 0)), first = bars.map((values) => bySize(values).slice(0, LARGEST));
     answer[way] = {
       sum: rounded(whole), others: rounded(bars.map((values, t) => first[t].reduce((rest, path) => rest - values[path], whole[t]))),
-      bars: bars.map(hundredths), sources: first.map((order, t) => order.map((path) => hundredths(counted(paths[path], t, way)))),
+      bars: bars.map((values) => hundredths(values, take(paths.length))),
+      sources: first.map((order, t) => order.map((path) => sourcesOf(paths[path], t, way, take(seen)))),
     };
   }
   return answer;
 }
 
-/** What a path brings to a target, by source: "raw", or "above" the mean over the vocabulary, which is the last readout. */
-function counted(path, target, way) {
-  const mean = path.at(-1);
-  return way === "raw" ? path[target] : path[target].map((x, s) => x - mean[s]);
+/** As whole hundredths. */
+function hundredths(values, out) {
+  for (let i = 0; i < out.length; i++) out[i] = Math.round(100 * values[i]);
+  return out;
+}
+
+/** What a path brings to a target, by source, in hundredths: "raw", or "above" the mean over the vocabulary, which is the last readout. */
+function sourcesOf({ row, brings }, target, way, out = new Int32Array(row.length)) {
+  const own = target * row.length, mean = brings.length - row.length, share = way === "above" ? 1 : 0;
+  for (let s = 0; s < out.length; s++) out[s] = Math.round(100 * row[s] * (brings[own + s] - share * brings[mean + s]));
+  return out;
 }
 
 /** Indices, the largest bars in size first: after rounding, equals as they come. */
@@ -111,9 +119,9 @@ const bySize = (values) => {
   return values.map((_, i) => i).sort((i, j) => steps[j] - steps[i] || i - j);
 };
 
-/** What each path brings to the logits of a position's predictions and to the mean over the vocabulary, [path][readout], by source. */
+/** What each path brings to the logits of a position's predictions and to the mean over the vocabulary. */
 function splitOf(run, position) {
-  const { model } = run, { d_model, d_vocab } = model, targets = targetsOf(run)[position];
+  const { model } = run, { d_model, d_vocab } = model, targets = targetsOf(run, position);
   if (!model.mean) {
     model.mean = new Float64Array(d_model);
     for (let i = 0; i < model.W_U.length; i++) model.mean[i % d_model] += model.W_U[i] / d_vocab;
@@ -128,9 +136,9 @@ function logits([{ model }], { prompt, position, path, target, way, changes, qui
   const run = runOf(model, prompt, changes);
   if (position !== undefined) {
     if (!(position >= 0 && position < run.n)) throw new Error(`there is no position ${position}: the prompt has positions 0 to ${run.n - 1}`);
-    return path === undefined ? logitsAt(run, position) : hundredths(counted(splitOf(run, position)[path], target, way));
+    return path === undefined ? logitsAt(run, position) : sourcesOf(splitOf(run, position)[path], target, way);
   }
-  const { n } = run, targets = targetsOf(run), paths = (model.n_heads + 1) ** model.n_layers;
+  const { n } = run, targets = run.ids.map((_, i) => targetsOf(run, i)), paths = (model.n_heads + 1) ** model.n_layers;
   const each = 2 * (LIKELY + 1) * (paths + Math.floor((LARGEST * n) / 2)), kept = quick ? 1 : Math.max(Math.floor(LOGIT_NUMBERS / each), 1);
   const positions = Array.from({ length: Math.min(kept, n) }, (_, i) => Math.max(n - kept, 0) + i);
   return {

@@ -10,7 +10,7 @@ export class Model {
   constructor(bytes, reader, { config, prefix = "", positions = "all" }) {
     const { n_layers, d_model, n_heads, n_ctx, d_vocab } = config, found = tensors(bytes, prefix);
     Object.assign(this, { reader, n_layers, d_model, n_heads, n_ctx, d_vocab, d_head: d_model / n_heads, placedLayers: positions });
-    const room = Object.values(found).reduce((sum, { length }) => sum + length + 4, 0);
+    const room = Object.values(found).reduce((sum, { length }) => sum + length + 4, 2 * n_layers * d_model ** 2);
     this.kernel = new Kernel(room);
     const read = (name, rows) => {
       if (!found[name] || found[name].length !== rows * d_model) throw new Error("The weights do not fit the model's description.");
@@ -28,11 +28,15 @@ export class Model {
   /** W_Q, W_K or W_V of a head, turned: [d_head d_model]; of "o": W_O as it is, [d_head d_model]. */
   weights(letter, layer, head) {
     const { d_head, d_model } = this, whole = this.layers[layer][letter];
-    if (letter !== "o") return whole.subarray(head * d_head * d_model, (head + 1) * d_head * d_model);
-    const known = ((this.outs ??= [])[layer] ??= []);
-    if (known[head]) return known[head];
-    const out = (known[head] = new Float32Array(d_head * d_model));
-    for (let m = 0; m < d_model; m++) for (let c = 0; c < d_head; c++) out[c * d_model + m] = whole[m * d_model + head * d_head + c];
+    return (letter === "o" ? this.turned("o", layer) : whole).subarray(head * d_head * d_model, (head + 1) * d_head * d_model);
+  }
+
+  /** W_V or W_O of all heads of a layer the other way round: "v": [d_model, head d_head], "o": [head d_head, d_model]. */
+  turned(letter, layer) {
+    const { d_model } = this, known = ((this.others ??= {})[letter + layer]);
+    if (known) return known;
+    const whole = this.layers[layer][letter], out = (this.others[letter + layer] = this.kernel.take(d_model ** 2));
+    for (let i = 0; i < d_model; i++) for (let j = 0; j < d_model; j++) out[i * d_model + j] = whole[j * d_model + i];
     return out;
   }
 
@@ -114,7 +118,7 @@ export class Run {
       const q = through(placed, "q");
       layer.k.set(through(placed, "k"), start);
       layer.v.set(through(resid, "v"), start);
-      for (let h = 0; h < model.n_heads; h++) this.attend(l, h, q, forced?.(l, h));
+      this.attend(l, q, forced);
       for (const [of, h] of ablate) if (of === l) this.level(l, h, 0);
       for (const [of, h] of mean) if (of === l) this.level(l, h, 1);
       const added = through(layer.z.subarray(start, n * d_model), "o"), next = this.resid[l + 1];
@@ -122,54 +126,36 @@ export class Run {
     });
   }
 
-  /** A head's pattern and its averaged values z, for the new positions; `forced` is another run's pattern. */
-  attend(l, h, q, forced) {
-    const { model, from, n } = this, { d_model, d_head, n_ctx, kernel } = model, { k, v, z, pattern } = this.layers[l], count = n - from;
-    if (count < 4 && !forced) return this.attendFew(l, h, q);
-    const of = (x, rows) => {
-      const out = new Float32Array(rows * d_head);
-      for (let i = 0; i < rows; i++) out.set(x.subarray(i * d_model + h * d_head, i * d_model + (h + 1) * d_head), i * d_head);
-      return out;
-    };
-    const shares = new Float32Array(count * n);
-    if (forced) for (let i = 0; i < count; i++) shares.set(forced.subarray((h * n_ctx + i) * n_ctx, (h * n_ctx + i) * n_ctx + n), i * n);
-    else {
-      const scores = kernel.dot(of(q, count), of(k, n), count, n, d_head), scale = 1 / Math.sqrt(d_head);
-      for (let i = 0; i < count; i++) {
-        const row = i * n, seen = from + i + 1;
-        let most = -Infinity, sum = 0;
-        for (let j = 0; j < seen; j++) if (scores[row + j] > most) most = scores[row + j];
-        for (let j = 0; j < seen; j++) sum += shares[row + j] = Math.exp((scores[row + j] - most) * scale);
-        for (let j = 0; j < seen; j++) shares[row + j] /= sum;
-      }
+  /** The heads' patterns and their averaged values z, for the new positions; `forced` gives other patterns of some, of another run. */
+  attend(l, q, forced) {
+    const { model, from, n } = this, { d_model, d_head, n_heads, n_ctx, kernel } = model, { k, v, z, pattern } = this.layers[l];
+    const count = n - from, scale = 1 / Math.sqrt(d_head), turned = new Float32Array(d_model * n_ctx);
+    if (count < 4 && !forced) return this.attendFew(l, q);
+    const scores = kernel.parts(q, k.subarray(0, n * d_model), count, n, n_heads, d_head);
+    for (let j = 0; j < n; j++) for (let c = 0; c < d_model; c++) turned[c * n_ctx + j] = v[j * d_model + c];
+    for (let h = 0; h < n_heads; h++) {
+      const other = forced?.(l, h), rows = pattern.subarray((h * n_ctx + from) * n_ctx, (h * n_ctx + n) * n_ctx);
+      if (other) rows.set(other.subarray(h * n_ctx * n_ctx, (h * n_ctx + n) * n_ctx));  // then all positions are new
+      else for (let i = 0; i < count; i++) shares(scores.subarray((h * count + i) * n, (h * count + i + 1) * n), from + i + 1, scale, rows.subarray(i * n_ctx, (i + 1) * n_ctx));
+      const mixed = kernel.dot(rows, turned.subarray(h * d_head * n_ctx, (h + 1) * d_head * n_ctx), count, d_head, n_ctx);
+      for (let i = 0; i < count; i++) z.set(mixed.subarray(i * d_head, (i + 1) * d_head), (from + i) * d_model + h * d_head);
     }
-    for (let i = 0; i < count; i++) pattern.set(shares.subarray(i * n, (i + 1) * n), (h * n_ctx + from + i) * n_ctx);
-    const wide = 8 * Math.ceil(n / 8), turned = new Float32Array(d_head * wide), padded = new Float32Array(count * wide);
-    for (let j = 0; j < n; j++) for (let c = 0; c < d_head; c++) turned[c * wide + j] = v[j * d_model + h * d_head + c];
-    for (let i = 0; i < count; i++) padded.set(shares.subarray(i * n, (i + 1) * n), i * wide);
-    const mixed = kernel.dot(padded, turned, count, d_head, wide);
-    for (let i = 0; i < count; i++) z.set(mixed.subarray(i * d_head, (i + 1) * d_head), (from + i) * d_model + h * d_head);
   }
 
-  /** The same where one or two tokens are new: nothing of the others is moved. */
-  attendFew(l, h, q) {
-    const { from, n, model: { d_model, d_head, n_ctx } } = this, { k, v, z, pattern } = this.layers[l], scale = 1 / Math.sqrt(d_head);
-    for (let i = from; i < n; i++) {
+  /** The same where a few tokens are new: nothing of the others is moved. */
+  attendFew(l, q) {
+    const { from, n, model: { d_model, d_head, n_heads, n_ctx } } = this, { k, v, z, pattern } = this.layers[l], scale = 1 / Math.sqrt(d_head);
+    const scores = new Float32Array(n), mixed = new Float64Array(d_head);
+    for (let h = 0; h < n_heads; h++) for (let i = from; i < n; i++) {
       const row = pattern.subarray((h * n_ctx + i) * n_ctx, (h * n_ctx + i + 1) * n_ctx), at = (i - from) * d_model + h * d_head;
-      let most = -Infinity, sum = 0;
       for (let j = 0; j <= i; j++) {
         let score = 0;
         for (let c = 0, key = j * d_model + h * d_head; c < d_head; c++) score += q[at + c] * k[key + c];
-        row[j] = score;
-        if (row[j] > most) most = row[j];
+        scores[j] = score;
       }
-      for (let j = 0; j <= i; j++) sum += row[j] = Math.exp((row[j] - most) * scale);
-      row.fill(0, i + 1);
-      const mixed = new Float64Array(d_head);
-      for (let j = 0; j <= i; j++) {
-        const share = (row[j] /= sum);
-        for (let c = 0, key = j * d_model + h * d_head; c < d_head; c++) mixed[c] += share * v[key + c];
-      }
+      shares(scores, i + 1, scale, row);
+      mixed.fill(0);
+      for (let j = 0; j <= i; j++) for (let c = 0, share = row[j], key = j * d_model + h * d_head; c < d_head; c++) mixed[c] += share * v[key + c];
       z.set(mixed, i * d_model + h * d_head);
     }
   }
@@ -214,7 +200,7 @@ export class Run {
     if (position >= known) {
       this.logits ??= new Float32Array(n_ctx * d_vocab);
       const last = this.resid[n_layers].subarray(known * d_model, this.n * d_model);
-      this.logits.set(kernel.dot(last, W_U, this.n - known, d_vocab, d_model), known * d_vocab);
+      kernel.dot(last, W_U, this.n - known, d_vocab, d_model, this.logits.subarray(known * d_vocab, this.n * d_vocab));
       for (let i = known; i < this.n; i++) this.rows.push(summary(this.logits.subarray(i * d_vocab, (i + 1) * d_vocab)));
     }
     return this.logits.subarray(position * d_vocab, (position + 1) * d_vocab);
@@ -257,6 +243,23 @@ export function largest(values, count) {
 function summary(logits) {
   const top = largest(logits, TOP), most = logits[top[0]];
   let sum = 0, mean = 0;
-  for (let i = 0; i < logits.length; i++) { sum += Math.exp(logits[i] - most); mean += logits[i]; }
+  for (let i = 0; i < logits.length; i++) { sum += exp(logits[i] - most); mean += logits[i]; }
   return { top, total: most + Math.log(sum), mean: mean / logits.length };
+}
+
+/** The softmax of the first `seen` scores times `scale`, into a row whose other numbers are 0. */
+function shares(scores, seen, scale, row) {
+  let most = -Infinity, sum = 0;
+  for (let j = 0; j < seen; j++) if (scores[j] > most) most = scores[j];
+  for (let j = 0; j < seen; j++) sum += row[j] = exp((scores[j] - most) * scale);
+  for (let j = 0; j < seen; j++) row[j] /= sum;
+  row.fill(0, seen);
+}
+
+const STEPS = 64, HALVES = Float64Array.from({ length: 1024 }, (_, k) => 2 ** -k), PARTS = Float64Array.from({ length: STEPS }, (_, k) => 2 ** (-k / STEPS));
+/** e to the power of x, which is at most 0, to ten digits: from tables, and a short series; `Math.exp` takes four times as long. */
+export function exp(x) {
+  if (x < -700) return 0;
+  const k = (0.5 - x * STEPS * Math.LOG2E) | 0, r = x + (k * Math.LN2) / STEPS;
+  return HALVES[k >> 6] * PARTS[k & 63] * (1 + r * (1 + r * (1 / 2 + r / 6)));
 }

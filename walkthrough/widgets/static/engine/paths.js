@@ -8,58 +8,56 @@ export function pathNames(n_layers, n_heads) {
 }
 
 /**
- * What each path brings to `readouts` (rows of d_model numbers) at a position: [path][readout], each a Float64Array over
- * sources up to the position. A path's values are taken where it begins: in d_head numbers a source, not d_model.
+ * What each path brings to `readouts` (rows of d_model numbers) at a position: of each path {row, brings}. From source s it brings
+ * row[s] * brings[readout * (position + 1) + s]: how much it sees of s, times what is there for it. A path's values are taken
+ * where it begins: in d_head numbers a source, not d_model.
  */
 export function pathSources(run, readouts, position) {
-  const { model } = run, { n_layers, n_heads, d_head, d_model } = model, seen = position + 1, count = readouts.length / d_model;
-  // A path, as yet from its end only: where it looks from (a row over positions), what it reads there, and what it brings from it.
-  const ends = Float32Array.from(readouts), direct = model.kernel.dot(ends, run.resid[0].subarray(0, seen * d_model), count, seen, d_model);
-  let paths = [{ row: Float64Array.from({ length: seen }, (_, i) => Number(i === position)), reads: ends, brings: direct }];
+  const { model } = run, { n_layers, n_heads, d_head, d_model, kernel } = model, seen = position + 1, count = readouts.length / d_model;
+  // A path, as yet from its end only: where it looks from (a row over positions), and what it brings from it; and what it reads there.
+  let reads = Float32Array.from(readouts), paths = [{
+    row: Float32Array.from({ length: seen }, (_, i) => Number(i === position)),
+    brings: kernel.dot(reads, run.resid[0].subarray(0, seen * d_model), count, seen, d_model),
+  }];
   for (let l = n_layers - 1; l >= 0; l--) {
-    const values = run.embeddedValues(l), longer = paths.map(() => []), rows = paths.length * count;
-    const reads = new Float32Array(rows * d_model);
-    paths.forEach((path, p) => reads.set(path.reads, p * count * d_model));
-    for (let h = 0; h < n_heads; h++) {
-      const written = model.kernel.dot(reads, model.weights("o", l, h), rows, d_head, d_model), own = new Float32Array(seen * d_head);
-      for (let s = 0; s < seen; s++) own.set(values.subarray(s * d_model + h * d_head, s * d_model + (h + 1) * d_head), s * d_head);
-      const found = model.kernel.dot(written, own, rows, seen, d_head);  // for each path, its readouts, each over sources
-      paths.forEach(({ row }, p) => longer[p].push({
-        row: back(run, l, h, row), brings: found.subarray(p * count * seen, (p + 1) * count * seen),
-        reads: l ? through(model, l, h, written.subarray(p * count * d_head, (p + 1) * count * d_head), count) : null,
-      }));
-    }
+    const rows = paths.length * count, size = count * d_model, next = l ? new Float32Array((n_heads + 1) * paths.length * size) : null;
+    const written = kernel.dot(reads, model.turned("o", l), rows, d_model, d_model);  // [path readout, head d_head]
+    const brings = kernel.parts(written, run.embeddedValues(l), rows, seen, n_heads, d_head);  // [head, path readout, source]
+    const heard = l ? kernel.parts(written, model.turned("v", l), rows, d_model, n_heads, d_head) : null;  // [head, path readout, d_model]
+    const looks = seenThrough(run, l, paths.map(({ row }) => row));
     // In the order of `path_names`: what a path already has, then that after each head of this layer, earlier layers innermost.
-    paths = paths.flatMap((path, p) => [path, ...longer[p]]);
+    paths = paths.flatMap((path, p) => {
+      next?.set(reads.subarray(p * size, (p + 1) * size), p * (n_heads + 1) * size);
+      return [path, ...Array.from({ length: n_heads }, (_, h) => {
+        const first = h * rows + p * count;
+        next?.set(heard.subarray(first * d_model, first * d_model + size), (p * (n_heads + 1) + 1 + h) * size);
+        return { row: looks[h].subarray(p * seen, (p + 1) * seen), brings: brings.subarray(first * seen, (first + count) * seen) };
+      })];
+    });
+    reads = next;
   }
-  return paths.map(({ row, brings }) => Array.from({ length: count }, (_, t) => {
-    const out = new Float64Array(seen);
-    for (let s = 0; s < seen; s++) out[s] = brings[t * seen + s] * row[s];
-    return out;
-  }));
+  return paths;
 }
 
-/** A row over positions, seen through a head's pattern. */
-function back(run, l, h, row) {
-  const { n_ctx } = run.model, { pattern } = run.layers[l], out = new Float64Array(row.length);
-  const add = (q, from) => { for (let k = from, start = (h * n_ctx + q) * n_ctx; k <= q; k++) out[k] += row[q] * pattern[start + k]; };
-  let q = 0;
-  for (; q + 4 <= row.length; q += 4) {  // four rows in one turn, which then reads and writes `out` once
-    const [w, x, y, z] = row.subarray(q, q + 4), a = (h * n_ctx + q) * n_ctx, b = a + n_ctx, c = b + n_ctx, d = c + n_ctx;
-    if (!(w || x || y || z)) continue;
-    for (let k = 0; k < q; k++) out[k] += w * pattern[a + k] + x * pattern[b + k] + y * pattern[c + k] + z * pattern[d + k];
-    for (let of = q; of < q + 4; of++) add(of, q);
+/** Rows over positions, seen through each head's pattern in a layer: [head], each [row, source]. */
+function seenThrough(run, l, rows) {
+  const { n_heads, n_ctx, kernel } = run.model, { pattern } = run.layers[l], seen = rows[0].length;
+  if (rows.length === 1) {  // from the end of a path, one position looks
+    const q = rows[0].indexOf(1);
+    return Array.from({ length: n_heads }, (_, h) => pattern.subarray((h * n_ctx + q) * n_ctx, (h * n_ctx + q) * n_ctx + seen));
   }
-  for (; q < row.length; q++) add(q, 0);
-  return out;
+  const keys = byKey(run, l), padded = new Float32Array(rows.length * n_ctx);
+  rows.forEach((row, i) => padded.set(row, i * n_ctx));
+  return Array.from({ length: n_heads }, (_, h) => kernel.dot(padded, keys.subarray(h * n_ctx ** 2, (h * n_ctx + seen) * n_ctx), rows.length, seen, n_ctx));
 }
 
-/** What is read of a head's values, in the stream that the head reads: W_V times it. */
-function through(model, l, h, written, count) {
-  const { d_head, d_model } = model, W = model.weights("v", l, h), out = new Float64Array(count * d_model);
-  for (let t = 0; t < count; t++) for (let c = 0; c < d_head; c++) {
-    const share = written[t * d_head + c];
-    for (let m = 0; m < d_model; m++) out[t * d_model + m] += share * W[c * d_model + m];
-  }
-  return out;
+/** A layer's patterns the other way round, [head key query], rows of n_ctx: what was not here yet is added. */
+function byKey(run, l) {
+  const { n_heads, n_ctx } = run.model, { pattern } = run.layers[l], name = `keys ${l}`;
+  if (!run.kept.has(name)) run.kept.set(name, { rows: new Float32Array(n_heads * n_ctx ** 2), known: 0 });
+  const found = run.kept.get(name), { rows, known } = found;
+  for (let h = 0; h < n_heads; h++) for (let q = known, at = h * n_ctx ** 2; q < run.n; q++)
+    for (let k = 0; k <= q; k++) rows[at + k * n_ctx + q] = pattern[at + q * n_ctx + k];
+  found.known = run.n;
+  return rows;
 }

@@ -5,8 +5,8 @@ import { Library } from "./library.js";
 const library = new Library((loaded, total, name) => self.postMessage({ progress: { loaded, total, name } }));
 
 /** The buffers of typed arrays in an answer: they move, and are not copied. */
-function buffers(value, found = []) {
-  if (ArrayBuffer.isView(value)) found.push(value.buffer);
+function buffers(value, found = new Set()) {
+  if (ArrayBuffer.isView(value)) found.add(value.buffer);
   else if (value && typeof value === "object" && typeof Object.values(value)[0] !== "number")
     for (const part of Object.values(value)) buffers(part, found);
   return found;
@@ -21,7 +21,7 @@ self.onmessage = async ({ data: { id, give, explorer, models, question, place } 
     const loaded = [];
     for (const [name, about] of models) loaded.push({ name, model: await library.model(about, place) });
     const found = explorer ? answer(explorer, loaded, question) : true;
-    self.postMessage({ id, answer: found }, buffers(found));
+    self.postMessage({ id, answer: found }, [...buffers(found)]);
   } catch (fault) {
     self.postMessage({ id, error: fault.message, wants: fault.wants });
   }
