@@ -4,13 +4,22 @@ function draw({ body, data, record, view, choose }) {
   let tokens, n, each, flat;  // [checkpoint][head][query and key], in hundredths
   const take = (given) => { ({ tokens } = given); n = tokens.length; each = n * (n + 1) / 2; flat = bytes(given.patterns); };
   take(record);
-  const DASHES = [null, "6 4", "2 3", "8 3 2 3"], WIDTH = 560, HEIGHT = 176, LEFT = 44, RIGHT = 136, TOP = 8, BOTTOM = 38;
+  const DASHES = [null, "6 4", "2 3", "8 3 2 3"], HEIGHT = 176, LEFT = 44, TOP = 8, BOTTOM = 38;
   let now = within(view.at, at.length, at.length - 1), head = within(view.head, heads.length);
   let pinned = within(view.query, n, n - 1), query = pinned;
   const weight = (h, q, k) => (k > q ? 0 : flat[(now * heads.length + h) * each + q * (q + 1) / 2 + k] / 100);
   const grouped = (number) => number.toLocaleString("en-US");
   const after = () => `after ${grouped(at[now])} tokens`;
 
+  let WIDTH = 560, RIGHT = 136;  // a phone's window is narrower: there curves have only the first words of their names
+  /** Fit the chart to the page, in whose units its letters then are. */
+  function fit() {
+    const { clientWidth } = chart, wide = clientWidth ? Math.max(260, Math.min(560, clientWidth)) : 560, same = wide === WIDTH;
+    [WIDTH, RIGHT] = [wide, wide < 480 ? 40 : 136];
+    return same;
+  }
+  const firsts = Object.keys(curves).map((name) => name.split(" ")[0]), told = new Set(firsts).size === firsts.length;
+  const named = (name) => (RIGHT < 136 && told ? name.split(" ")[0] : name);
   const end = Math.max(1, ...at), x = (i) => LEFT + (WIDTH - LEFT - RIGHT) * at[i] / end;
   const y = (value) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - value);
   const chart = make("div", { class: "wt-run", onclick: ({ clientX }) => {
@@ -20,6 +29,7 @@ function draw({ body, data, record, view, choose }) {
   function paintChart() {
     const names = Object.entries(curves);
     if (!names.length) return;
+    fit();
     const parts = [svg("path", { d: `M${LEFT} ${TOP} V${HEIGHT - BOTTOM} H${WIDTH - RIGHT}` })];
     for (const value of [0, 0.5, 1]) parts.push(svg("text", { x: LEFT - 4, y: y(value) + 4, "text-anchor": "end" }, String(value)));
     for (const share of [0, 0.5, 1]) {
@@ -35,7 +45,7 @@ function draw({ body, data, record, view, choose }) {
       const stroke = `rgb(var(--c${i % 4}))`, values = curves[name];
       const d = values.map((value, j) => `${j ? "L" : "M"}${x(j).toFixed(1)} ${y(value).toFixed(1)}`).join("");
       parts.push(svg("path", { class: "wt-curve", d, style: `stroke: ${stroke}`, "stroke-dasharray": DASHES[i % 4] }),
-        svg("text", { x: WIDTH - RIGHT + 4, y: height, style: `fill: ${stroke}` }, name));
+        svg("text", { x: WIDTH - RIGHT + 4, y: height, style: `fill: ${stroke}` }, named(name)));
     }
     parts.push(svg("path", { class: "wt-cursor", d: `M${x(now).toFixed(1)} ${TOP} V${HEIGHT - BOTTOM}` }));
     const label = `${after()}: ${names.map(([name, values]) => `${name} ${values[now].toFixed(2)}`).join(", ")}`;
@@ -104,6 +114,7 @@ function draw({ body, data, record, view, choose }) {
     body.dataset.at = now;
   }
   paint();
+  new ResizeObserver(() => { if (!fit()) paintChart(); }).observe(chart);
   return (next) => {
     ({ record, view } = next);
     take(record);

@@ -64,15 +64,19 @@ function draw({ body, data, prompt, record, view, choose, ask }) {
     slider.setAttribute("aria-valuetext", `${least.toFixed(2)} times the baseline`);
     number.textContent = `${least.toFixed(2)} × the baseline`;
     const on = (edge) => ({ onmouseenter: hover(() => light(edge)), onmouseleave: hover(() => light()), onclick: () => pick(edge) });
+    const letters = [], free = ({ x, y }) => letters.every((other) => Math.abs(other.x - x) > 15 || Math.abs(other.y - y) > 17);
     lines = edges.flatMap((edge) => {
-      const [x1, x2] = [edge.write, edge.read].map((head) => WIDTH * (head + 0.5) / heads), t = edge.at;
-      const cx = (x1 + x2) / 2 + 2 * edge.bow, along = (a, b, c) => (1 - t) ** 2 * a + 2 * t * (1 - t) * b + t ** 2 * c;
+      const [x1, x2] = [edge.write, edge.read].map((head) => WIDTH * (head + 0.5) / heads);
+      const cx = (x1 + x2) / 2 + 2 * edge.bow, along = (t, a, b, c) => (1 - t) ** 2 * a + 2 * t * (1 - t) * b + t ** 2 * c;
+      const places = [edge.at, 0.56, 0.5, 0.8, 0.44, 0.38, 0.32, 0.26, 0.86].map((t) => ({ x: along(t, x1, cx, x2), y: along(t, HEIGHT, HEIGHT / 2, 0) }));
+      const letter = places.find(free) ?? places[0];
+      letters.push(letter);
       const d = `M${x1} ${HEIGHT} Q${cx} ${HEIGHT / 2} ${x2} 0`;
       const width = 1.5 + 7 * Math.max(0, edge.times - 1) / Math.max(highest - 1, 0.01);
       return [svg("g", { "data-edge": edge.id, ...on(edge) },
         svg("path", { d, class: "wt-reach" }),
         svg("path", { d, class: "wt-edge", "stroke-width": width.toFixed(2), "stroke-dasharray": edge.dash })),
-      svg("text", { x: along(x1, cx, x2), y: along(HEIGHT, HEIGHT / 2, 0), class: "wt-letter", "data-edge": edge.id, ...on(edge) }, edge.kind)];
+      svg("text", { ...letter, class: "wt-letter", "data-edge": edge.id, ...on(edge) }, edge.kind)];
     }).sort((a, b) => (a.tagName > b.tagName) - (a.tagName < b.tagName));  // letters on top
     const label = `${edges.length} edges between heads of layer ${data.layers[pair].join(" and layer ")}; they are listed beside the graph`;
     canvas.replaceChildren(svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label }, ...lines));

@@ -1,6 +1,6 @@
 // A run of training: curves, heads with a switch each, the pattern of a head; and a slider over what was measured.
 
-const WIDTH = 460, HEIGHT = 190, LEFT = 34, BOTTOM = 38;
+const HEIGHT = 190, LEFT = 34, BOTTOM = 38;
 const DASHES = ["6 4", null, "2 3", "8 3 2 3"];  // one for each layer
 
 const colour = (i) => `rgb(var(--c${i % 8}))`;
@@ -14,9 +14,12 @@ function ticks(limit) {
   return Array.from({ length: Math.floor(limit / step + 1e-9) + 1 }, (_, i) => i * step);
 }
 
+/** How wide a chart is drawn: on a phone as wide as there is room, so that its letters are as large as the page's. */
+const widthOf = ({ clientWidth }) => (clientWidth ? Math.max(260, Math.min(460, clientWidth)) : 460);
+
 /** A chart of lines {label, values, stroke, dash, off, named} over the tokens. */
 function drawChart(holder, { lines, tokens, end, top, label, marks, rule, cursor, right }) {
-  const TOP = marks.length ? 30 : 8;  // the names of marks stand above
+  const WIDTH = widthOf(holder), TOP = marks.length ? 30 : 8;  // the names of marks stand above
   const x = (at) => LEFT + (WIDTH - LEFT - right) * at / (end || 1);
   const y = (value) => HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * Math.min(value, top) / top;
   const parts = [svg("path", { class: "wt-axis", d: `M${LEFT} ${TOP} V${HEIGHT - BOTTOM} H${WIDTH - right}` })];
@@ -111,7 +114,7 @@ function draw(body, data, { click, alive }) {
   }
   /** The measurement nearest to the pointer. */
   function point(event, holder, margin) {
-    const box = holder.getBoundingClientRect(), end = span();
+    const box = holder.getBoundingClientRect(), end = span(), WIDTH = widthOf(holder);
     const tokens = (((event.clientX - box.left) / box.width) * WIDTH - LEFT) / (WIDTH - LEFT - margin) * end;
     if (!now.tokens.length || now.state === "running") return;
     let near = 0;
@@ -206,6 +209,8 @@ function draw(body, data, { click, alive }) {
     body.dataset.measured = n;
   }
   paint();
+  let wide = widthOf(charts.loss.holder);
+  new ResizeObserver(() => { if (wide !== (wide = widthOf(charts.loss.holder))) paint(); }).observe(charts.loss.holder);
   return { update: (next) => { now = next; paint(); }, paint };
 }
 
