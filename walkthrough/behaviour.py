@@ -95,8 +95,9 @@ def copy_loss(model, tokens: Int[Tensor, "batch pos"], length: int, hooks=()) ->
     """
     if tokens.shape[1] <= length + 1:
         raise ValueError(f"{tokens.shape[1] - 1} tokens after <BOS> hold no second copy of {length}: say them twice")
-    logits = model.run_with_hooks(tokens[:, :-1], fwd_hooks=list(hooks))
-    return loss_per_position(logits, tokens)[:, length:].mean(1)
+    later_only = ("unembed.hook_in", lambda resid, hook: resid[:, length:])  # of the first copy no logits are wanted
+    logits = model.run_with_hooks(tokens[:, :-1], fwd_hooks=[*hooks, later_only])
+    return loss_per_position(logits, tokens[:, length:]).mean(1)
 
 
 def two_matches(

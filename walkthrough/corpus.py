@@ -69,7 +69,7 @@ def clean(text: str) -> str | None:
     docstring = re.match(r'[rub]*("""|\'\'\').*?\1\s*', text, re.S | re.I)
     if docstring and _LICENCE.search(docstring[0]):
         text = text[docstring.end() :]
-    digits = sum(map(str.isdigit, text))
+    digits = sum(text.count(letter) for letter in set(text) if letter.isdigit())
     is_data = max(map(len, text.split("\n"))) > 1000 or digits > 0.15 * len(text)
     return None if is_data or len(text) < 200 else text
 
