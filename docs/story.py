@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -40,6 +41,12 @@ def goes_on(model: models.TransformerBridge, ids: torch.Tensor, hooks: Any) -> s
     return model.to_string(ids[0, -GOES_ON:].tolist())
 
 
+def rows(run: Any, heads: Iterable[str]) -> dict[str, list[float]]:
+    """Where heads look from the last token."""
+    pairs = {head: map(int, head.split(":")) for head in heads}
+    return {head: [round(x, 4) for x in run["pattern", layer][0, h, -1].tolist()] for head, (layer, h) in pairs.items()}
+
+
 @cache
 @torch.no_grad()
 def walrus() -> dict[str, Any]:
@@ -55,15 +62,17 @@ def walrus() -> dict[str, Any]:
     }
     for layer, head in heads:
         hooks = interventions.ablate(model, [(layer, head)])
-        after = model.run_with_hooks(ids, fwd_hooks=hooks)[0, -1].softmax(-1)
+        with model.hooks(fwd_hooks=hooks):
+            last, then = model.run_with_cache(ids)
+        after = last[0, -1].softmax(-1)
         without[f"{layer}:{head}"] = {
-            "top": best(after, model), "chance": round(float(after[said]), 4), "goes": goes_on(model, ids, hooks),
+            "top": best(after, model), "chance": round(float(after[said]), 4), "goes": goes_on(model, ids, hooks), "looks": rows(then, kinds()),
         }  # fmt: skip
     return {
         "model": MODEL, "prompt": PROMPT, "head": "{}:{}".format(*HEAD), "query": ids.shape[1] - 1,
         "ids": ids[0].tolist(), "tokens": ["<BOS>", *(model.to_string([i]) for i in ids[0, 1:].tolist())],
         "next": [said, model.to_string([said])],
-        "looks": {f"{layer}:{head}": [round(x, 4) for x in kept["pattern", layer][0, head, -1].tolist()] for layer, head in heads},
+        "looks": rows(kept, [f"{layer}:{head}" for layer, head in heads]),
         "without": without,
         "kinds": kinds(),
     }  # fmt: skip

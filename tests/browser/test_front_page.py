@@ -9,6 +9,8 @@ import pytest
 import torch
 from site_fixture import DESK, PHONE
 
+from walkthrough import interventions
+
 pytest_plugins = ["site_fixture"]
 TYPED = "def feed_walrus(fish):\n    return fish\n\nfeed_wal"
 THEMES = ["light", "dark"]
@@ -210,6 +212,47 @@ def test_a_prompt_that_cannot_be_read_gets_one_sentence(front, prompt, words):
     assert heard.errors == []
 
 
+def test_a_prompt_that_is_too_long_can_keep_its_end(front, two_layer):
+    page, heard = front
+    long = "".join(f"def walrus_{i}(self):\n    return ö\n" for i in range(60)) + TYPED
+    page.fill("#wf-prompt", long)
+    page.get_by_role("button", name="Keep the end of it").click()
+    page.wait_for_selector(".wf-say:visible")
+    kept = page.input_value("#wf-prompt")
+    assert long.endswith(kept)
+    more = long[len(long) - len(kept) - 8 :]
+    assert two_layer.to_tokens(kept).shape[1] <= 256 < two_layer.to_tokens(more).shape[1]
+    assert page.locator(".wf-token").count() == two_layer.to_tokens(kept).shape[1]
+    assert page.get_by_role("button", name="Keep the end of it").count() == 0
+    page.fill("#wf-prompt", "")  # nothing can be kept of nothing
+    page.wait_for_function("document.querySelector('.wf-message').textContent.includes('empty')")
+    assert page.get_by_role("button", name="Keep the end of it").count() == 0
+    assert heard.errors == []
+
+
+@pytest.mark.parametrize("typed", [False, True])
+def test_a_head_that_both_induction_heads_read_is_said_to_disturb_them(front, two_layer, told, typed):
+    page, _ = front
+    prompt = told["prompt"]
+    if typed:
+        page.fill("#wf-prompt", prompt := prompt.replace("Wal", "Pel"))
+        page.wait_for_function("document.querySelector('.wf-code').textContent.includes('Pel')")
+    page.select_option("#wf-head", "0:1")
+    page.click(".wf-ablate")
+    wait_for(page, "Layer 1 reads what layer 0 writes")
+    ids = two_layer.to_tokens(prompt)
+    copies = [k for k in range(2, ids.shape[1]) if ids[0, k - 1] == ids[0, -1]]
+    with two_layer.hooks(fwd_hooks=interventions.ablate(two_layer, [(0, 1)])):
+        pattern = two_layer.run_with_cache(ids)[1]["pattern", 1][0]
+    said = re.findall(r"head 1:(\d) puts ([\d.]+) %", say(page))
+    assert said if typed else [head for head, _ in said] == ["6", "7"]
+    for head, share in said:
+        assert float(share) == pytest.approx(100 * float(pattern[int(head), -1, copies].sum()), abs=0.11)
+    assert ("disturbs both" in say(page)) == (len(said) == 2)
+    page.select_option("#wf-head", "1:6")
+    page.wait_for_function("!document.querySelector('.wf-say').textContent.includes('Layer 1 reads')")
+
+
 def test_a_link_holds_what_is_shown(front, site_url, open_page):
     page, _ = front
     page.fill("#wf-prompt", TYPED)
@@ -337,7 +380,7 @@ def test_choices_show_what_comes_after_them(front):
 
 
 def test_the_run_plays_and_stops(site_url, open_page):
-    page, heard = open_page(f"{site_url}/training.html", site_url)
+    page, heard = open_page(f"{site_url}/training.html", site_url, alone=True)
     page.clock.install(time=0)
     page.clock.pause_at(1000)  # else it goes on by itself, too
     page.reload()

@@ -12,6 +12,7 @@ What the page opens with was computed while it was built; only another prompt, o
   const HERE = { model: story.model, prompt: story.prompt, head: story.head, query: story.query, off: false };
   const SHOWN = 0.005;  // of a head's attention: what gets less is not listed
   const SPARED = 0.75;  // of a probability: with as much left, other parts of the model suffice
+  const LOST = 0.2;  // of a head's attention: with as much gone, another head's ablation disturbs it
   const HALF = 0.5;  // of a head's attention: with less, it looks elsewhere rather
   let state = { ...HERE }, shown = null, asked = 0, timer = 0, engine = null;
   const heads = Object.keys(story.looks);
@@ -126,7 +127,18 @@ What the page opens with was computed while it was built; only another prompt, o
     const guess = after.top[0][0] === next ? "" : ` The first guess is now ${part(after.top[0][0])}.`;
     const twins = heads.filter((head) => head !== state.head && (story.kinds[head] ?? "").startsWith("induction"));
     const spared = copies1 && twins.length && (story.kinds[state.head] ?? "").startsWith("induction") && Object.hasOwn(shares, next) && after.chance >= SPARED * before.chance;
-    return `${looked} ${first} Ablating head ${state.head} ${change}.${guess}${spared ? ` What is left suffices here. Try the other induction head, ${twins[0]}.` : ""}`;
+    return `${looked} ${first} Ablating head ${state.head} ${change}.${guess}${spared ? ` What is left suffices here. Try the other induction head, ${twins[0]}.` : ""}${disturbed(found, looks, after.looks)}`;
+  }
+
+  /** Of a head of layer 0 that is ablated: what the induction heads, which read what it wrote, lose of their attention to copies. */
+  function disturbed(found, looks, then) {
+    if (!then || !found.length || !state.head.startsWith("0:")) return "";
+    const on = (rows, head) => found.reduce((sum, k) => sum + rows[head][k], 0);
+    const readers = heads.filter((head) => (story.kinds[head] ?? "").startsWith("induction") && on(looks, head) >= HALF);
+    const losers = readers.filter((head) => on(then, head) <= on(looks, head) - LOST);
+    if (!losers.length) return "";
+    const list = losers.map((head, i) => `head ${head} puts ${percent(on(then, head))}${i ? "" : " of its attention on what followed the earlier copy"} instead of ${percent(on(looks, head))}`).join(", and ");
+    return ` Layer 1 reads what layer 0 writes: without head ${state.head}, ${list}.${losers.length > 1 ? " One ablation here disturbs both induction heads; ablating one of them does not change where the other looks." : ""}`;
   }
 
   let drawn = null;
@@ -217,6 +229,10 @@ What the page opens with was computed while it was built; only another prompt, o
       field.setAttribute("aria-invalid", "true");
       live.classList.add("wf-stale");  // what is shown belongs to another prompt
       say(error.message);
+      cut.replaceChildren();
+      const ending = await engine?.then((model) => model.ending(wanted.prompt)).catch(() => "");
+      if (mine !== asked || !ending || ending === wanted.prompt) return;
+      cut.replaceChildren(make("button", { type: "button", onclick: () => { change({ prompt: ending, query: null }); field.focus(); } }, "Keep the end of it, as much as fits"));
     }
   }
   function typed() {

@@ -19,13 +19,15 @@
       const { run } = last, n = run.ids.length, at = query > 0 && query < n ? query : n - 1;
       const best = (top) => top.map(({ token, probability }) => [token, probability]);
       const next = run.top[at][0], looks = {};
-      run.patterns.forEach((layer, l) => layer.forEach((pattern, h) => { looks[`${l}:${h}`] = Array.from(pattern.subarray(at * n, (at + 1) * n)); }));
+      const rows = ({ patterns }, into) => patterns.forEach((layer, l) => layer.forEach((pattern, h) => { into[`${l}:${h}`] = Array.from(pattern.subarray(at * n, (at + 1) * n)); }));
+      rows(run, looks);
       const found = { tokens: run.tokens, looks, query: at, next: next.token, before: { top: best(run.top[at]), chance: next.probability }, after: null };
       if (off) {
         const changes = { ablate: [head.split(":").map(Number)] };
-        const without = await model.run(prompt, changes, { patterns: false });
+        const without = await model.run(prompt, changes), then = {};
+        rows(without, then);
         const [{ probability }] = await model.predicted(prompt, [next.id], changes, at);
-        found.after = { top: best(without.top[at]), chance: probability };
+        found.after = { top: best(without.top[at]), chance: probability, looks: then };
       }
       return found;
     }
@@ -44,6 +46,8 @@
       }
       return written.join("");
     }
-    return { look, goesOn };
+    /** As much of a prompt's end as the model can read. */
+    const ending = (prompt) => model.ask({ explorer: "ending", question: { prompt } });
+    return { look, goesOn, ending };
   };
 })();

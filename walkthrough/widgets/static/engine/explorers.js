@@ -225,6 +225,9 @@ function predicted([{ model }], { prompt, changes, tokens, position }) {
 /** The ids of texts, without <BOS>. */
 const cut = ([{ model }], { texts }) => texts.map((text) => model.reader.pieces(text));
 
+/** The end of a prompt, as much as the model can read. */
+const ending = ([{ model }], { prompt }) => model.reader.ending(prompt, model.n_ctx);
+
 /** What changes if heads are ablated, or patterns frozen; with the changed run's patterns, if they are asked for. */
 function changed(explorer, models, { model = 0, patterns, ...question }) {
   const found = changedRuns(models[model].model, question), { prompt, ablate, freeze } = question;
@@ -235,7 +238,7 @@ function changed(explorer, models, { model = 0, patterns, ...question }) {
 /** Composition scores [write][read] of a pair of layers. */
 const scores = ([{ model }], { kind, pair }) => compositionScores(model, kind, pair);
 
-const EXPLORERS = { cut, scores, attention, circuits, logits, composition, checkpoints, run, predicted };
+const EXPLORERS = { cut, ending, scores, attention, circuits, logits, composition, checkpoints, run, predicted };
 
 /** The answer to a question; `models` are [{name, model}]. An Error's message is one sentence for the reader. */
 export function answer(explorer, models, question) {

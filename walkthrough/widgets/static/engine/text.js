@@ -54,6 +54,17 @@ export class Reader {
     return ids;
   }
 
+  /** As much of a text's end as a context has room for after <BOS>; all of a shorter one. */
+  ending(text, n_ctx) {
+    const letters = [...text];
+    let [out, kept] = [-1, letters.length];  // from `kept` on there is room, from `out` on there is not
+    for (let from = 0; kept - out > 1; from = Math.floor((out + kept) / 2)) {
+      if (this.pieces(letters.slice(from).join("")).length < n_ctx) kept = from;
+      else out = from;
+    }
+    return letters.slice(kept).join("");
+  }
+
   /** The id of a text that is one token; an Error for any other. */
   single(text) {
     if (this.ids.has(text)) return this.ids.get(text);
