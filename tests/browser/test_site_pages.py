@@ -41,6 +41,13 @@ STICKS_OUT = """() => [...document.querySelectorAll('.bd-main *')].filter(elemen
     return true
 }).map(element => element.outerHTML.slice(0, 100))"""
 
+# Texts of explorers that are drawn smaller than anybody reads, as where a chart is scaled to fit.
+SMALL = """() => [...document.querySelectorAll('.wt *')].filter(element => element.checkVisibility()
+    && [...element.childNodes].some(child => child.nodeType === Node.TEXT_NODE && child.data.trim())).filter(element => {
+    const place = element.getScreenCTM?.(), scale = place ? Math.hypot(place.a, place.b) : 1
+    return scale * parseFloat(getComputedStyle(element).fontSize) < 11
+}).map(element => element.outerHTML.slice(0, 100))"""
+
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_asks_nothing_of_the_outside_and_fits_a_phone(site_url, open_page, name):
@@ -52,6 +59,7 @@ def test_a_page_asks_nothing_of_the_outside_and_fits_a_phone(site_url, open_page
     assert page.evaluate("document.scrollingElement.scrollWidth") <= PHONE["width"]
     assert page.evaluate(STICKS_OUT) == []
     assert page.evaluate(TOO_WIDE, PHONE["width"]) == []
+    assert page.evaluate(SMALL) == []
     driving.resize(page, **DESK)  # the theme moves its side bars when a window becomes wider
     assert page.evaluate("document.scrollingElement.scrollWidth") <= DESK["width"]
     assert page.evaluate(STICKS_OUT) == []
