@@ -1,6 +1,6 @@
 """A class graded with forked workers, and with a fresh Python for each submission, in one run; nothing is asserted about time.
 
-`python tests/run.py benchmarks -k homework`, on an idle machine. A class of thirty takes minutes; `--short` is a class of three.
+`python tests/run.py benchmarks -k homework`, on an idle machine. A class of thirty takes minutes; `--short` is a class of two.
 """
 
 import inspect
@@ -48,7 +48,7 @@ def test_a_class_of_thirty(short, tmp_path, monkeypatch):
 
     folder = tmp_path / "course"
     course.create(folder, ROOT / "notebooks" / "homework")
-    hand_in(folder, nbformat.read(course.release(folder, HW), 4), 3 if short else 30)
+    hand_in(folder, nbformat.read(course.release(folder, HW), 4), 2 if short else 30)
     students = sorted(path.name for path in (folder / "submitted").iterdir())
     monkeypatch.setattr(sandbox, "check", lambda: None)  # once for each class, and not for each part of it
     forking = nursery.Nursery()

@@ -65,27 +65,38 @@ def k_composed(model):
     return k_composed_positivities(model)
 
 
-def child(what, shape, threads, file):
-    """Measure one function in this process, whose memory is its own: seconds, seconds of processors, bytes added."""
+def here(what, shape, limited=False):
+    """Measure one function in this process: seconds, seconds of processors, bytes added; and its numbers."""
     import resource
 
     import torch
 
+    with torch.no_grad():
+        model = random_model(**shape)
+        peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        if limited:
+            resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
+        before, clock, processors = peak(), perf_counter(), process_time()
+        result = globals()[what](model)
+        took = perf_counter() - clock, process_time() - processors
+    return [*took, peak() - before], result.numpy()
+
+
+def child(what, shape, threads, file):
+    """The same in a process that does nothing else, whose memory is its own."""
+    import torch
+
     torch.set_num_threads(threads)
-    torch.set_grad_enabled(False)
-    model = random_model(**shape)
-    peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    if what == "theirs_as_K":
-        resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
-    before, clock, processors = peak(), perf_counter(), process_time()
-    result = globals()[what](model)
-    took = perf_counter() - clock, process_time() - processors
-    np.save(file, result.numpy())
-    print(json.dumps([*took, peak() - before]))
+    cost, result = here(what, shape, limited=what == "theirs_as_K")
+    np.save(file, result)
+    print(json.dumps(cost))
 
 
-def measured(what, tmp_path, threads=2, **shape):
-    """The same in a new process; its numbers too. Raises an error with what it said if it ran out of memory."""
+def measured(what, tmp_path, threads=2, apart=True, **shape):
+    """The same in a new process, unless told otherwise. Raises an error with what it said if it ran out of memory."""
+    if not apart:
+        cost, result = here(what, SHAPE | shape)
+        return np.array(cost), result
     file = tmp_path / "result.npy"
     asked = json.dumps([what, SHAPE | shape, threads, str(file)])
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
@@ -103,8 +114,9 @@ def test_scale_against_transformer_lens(short, tmp_path, threads):
     depths = (1, 2, 3) if short else (2, 4, 8, 12)
     costs = []
     for layers in depths:
-        cost, expected = measured("theirs_as_K", tmp_path, threads, layers=layers, vocabulary=1000)
-        _, found = measured("ours_as_K", tmp_path, threads, layers=layers, vocabulary=1000)
+        apart = not short or layers == depths[0]  # once is enough to show that it works
+        cost, expected = measured("theirs_as_K", tmp_path, threads, apart, layers=layers, vocabulary=1000)
+        _, found = measured("ours_as_K", tmp_path, threads, not short, layers=layers, vocabulary=1000)
         np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-7)
         costs.append(cost)
         print(f"\n{threads} threads, TransformerLens, K, {layers} layers: {told(cost)}", end="")
@@ -113,7 +125,7 @@ def test_scale_against_transformer_lens(short, tmp_path, threads):
     seconds = [np.vander([full], 3)[0] @ nnls(powers, costs[:, i])[0] for i in (0, 1)]
     extrapolated = np.array([*seconds, costs[-1, 2] * (full / depths[-1]) ** 2])
     print(f"\nTransformerLens, K, {full} layers, extrapolated: {told(extrapolated)}")
-    mine, whole = (measured(what, tmp_path, threads, layers=full)[0] for what in ("ours_as_K", "ours"))
+    mine, whole = (measured(what, tmp_path, threads, not short, layers=full)[0] for what in ("ours_as_K", "ours"))
     work, memory = extrapolated[1] / mine[1], extrapolated[2] / max(mine[2], 1)
     print(f"ours, K, {full} layers: {told(mine)}: {work:.0f} times less work, {memory:.0f} times less memory")
     print(f"ours, Q, K and V, {full} layers: {told(whole)}")
@@ -136,7 +148,7 @@ def test_scale_with_layers_heads_and_vocabulary(short, tmp_path):
     for case in cases:
         cells = []
         for what in ("ours", "ov", "k_composed"):
-            cost, found = measured(what, tmp_path, 1, **case)
+            cost, found = measured(what, tmp_path, 1, not short, **case)
             assert np.nanmax(np.abs(found)) <= 1 + 1e-5
             cells.append(f"{what} {told(cost)}")
         print(", ".join(f"{name} {size}" for name, size in case.items()), *cells, sep="\n    ")

@@ -78,7 +78,7 @@ def print_added_memory(search, *size):
 @pytest.mark.parametrize(("d_vocab", "d_head"), [(1024, 64), (4096, 64), (16_384, 64), (50_257, 64), (50_257, 32)])
 @pytest.mark.benchmark(group=f"the {K} largest entries of A @ B")
 def test_streamed(benchmark, short, d_vocab, d_head):
-    if short and d_vocab > 4096:
+    if short and d_vocab > 1024:
         pytest.skip("a large vocabulary, for the whole benchmark only")
     circuit, plain = factors(d_vocab, d_head), []
     measure = lambda: plain.append(seconds(plain_product, circuit))
