@@ -4,6 +4,7 @@ import fcntl
 import os
 
 import pytest
+import torch
 
 from walkthrough.homework import nursery, sandbox
 from walkthrough.homework.sandbox import Gone, Sandbox
@@ -115,6 +116,54 @@ def test_nothing_that_one_submission_leaves_is_found_by_the_next(start):
     for box in (beside, behind):
         assert box.ask({"cell": FIND}, 30.0)["stopped"] is None
         assert box.ask({"call": "found", "inputs": []}, 30.0)["value"] == [0, *[False] * 6, 0, False]
+
+
+LOADS = """
+import torch
+from walkthrough import models
+torch.manual_seed(7)
+def loads(name):
+    model = models.load(name)
+    tokens = torch.arange(20)[None]
+    return [model.W_U[:3, :5], model(tokens)[0, :, :9], torch.rand(3), torch.randn(20), any(point.has_hooks() for point in model.hook_dict.values())]
+def spoil(name):
+    model = models.load(name)
+    for weight in model.parameters():
+        weight.zero_()
+    model.add_hook("hook_embed", lambda value, hook: value * 0)
+    model.tokenizer.add_tokens(["spoilt"])
+    return len(model.tokenizer), len(models.load_tokenizer())
+"""
+MODELS = (
+    "zero-layer",
+    "one-layer",
+    "two-layer",
+    "small-seed-1",
+    "small-seed-2",
+    "homework",
+    "layernorm",
+)  # one is not ready
+
+
+def test_a_forked_worker_loads_models_and_draws_numbers_as_a_fresh_one_and_spoils_its_own_alone(start):
+    def loaded(box, name):
+        return box.ask({"call": "loads", "inputs": [name]}, 30.0)["value"]
+
+    vandal, beside, fresh = start(), start(), start(fresh=True)
+    for box in (vandal, beside, fresh):
+        assert box.ask({"cell": LOADS}, 30.0)["stopped"] is None
+    for name in MODELS:
+        spoilt, others = vandal.ask({"call": "spoil", "inputs": [name]}, 30.0)["value"]
+        assert spoilt == others + 1
+    behind = start()
+    assert behind.ask({"cell": LOADS}, 30.0)["stopped"] is None
+    for name in [*MODELS, "one-layer"]:
+        wanted = loaded(fresh, name)
+        assert wanted[0].any()
+        assert not wanted[-1]
+        for box in (beside, behind):
+            torch.testing.assert_close(loaded(box, name), wanted, rtol=0, atol=0)
+    torch.testing.assert_close(loaded(vandal, "one-layer")[:2], loaded(fresh, "one-layer")[:2], rtol=0, atol=0)
 
 
 GREED = """

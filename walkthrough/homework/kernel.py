@@ -43,6 +43,7 @@ class Kernel:
         app = IPKernelApp.instance()  # where IPython looks for its kernel
         app.kernel = IPythonKernel(session=self.shown, config=config)
         self.shell = app.kernel.shell
+        self.shell._format_exception_for_storage = lambda *args, **kwargs: []  # the history, which nobody keeps here
         self.standing = Standing(self.shell.user_ns)
         builtins.input = getpass.getpass = nobody_types
         for name in FORGIVEN:

@@ -1,9 +1,10 @@
 """Workers that need not import: forked from a process that has, and moved into a box that bubblewrap made.
 
 A fresh Python takes seconds until torch and TransformerLens are there, and a class of thirty starts it thirty times. The
-nursery imports them once, and does once what `warming` knows that most submissions do first. For each submission it forks, and the fork joins the namespaces of an empty box (setns, Linux
-5.8), gives up every privilege, and becomes a worker there: what it sees and may do is what bubblewrap lets a fresh one
-see and do. The nursery itself runs no line of a submission, and holds nothing but modules as they are after use.
+nursery imports them once, does once what `warming` knows that most submissions do first, and loads the models (`ready`).
+For each submission it forks, and the fork joins the namespaces of an empty box (setns, Linux 5.8), gives up every
+privilege, and becomes a worker there: what it sees and may do is what bubblewrap lets a fresh one see and do. The
+nursery itself runs no line of a submission, and holds nothing but modules as they are after use, and those models.
 """
 
 import contextlib
@@ -149,10 +150,11 @@ def join(
     os.environ.update(environment)
     import numpy as np
 
-    from walkthrough.homework import worker
+    from walkthrough.homework import ready, worker
 
     # NumPy's old generator is seeded at import: the forks' would all start alike.
     np.random.seed()  # noqa: NPY002
+    ready.hand_out()
     worker.main(*limits)
     os._exit(0)
 

@@ -1,4 +1,4 @@
-"""What nearly every homework's cells do for the first time, done once: a model loaded and run, a matrix taken apart, a figure drawn.
+"""What nearly every homework's cells do for the first time, done once: a model run, a matrix taken apart, a figure drawn, an error shown.
 
 Libraries put off work until it is first needed: they import, read fonts, compile patterns. Done in the nursery before it
 forks, this is done for a whole class. It leaves no result behind, and random numbers are as they were.
@@ -6,11 +6,15 @@ forks, this is done for a whole class. It leaves no result behind, and random nu
 
 import importlib
 import io
+import sys
 
 import torch
+from einops import einsum
+from IPython.core.ultratb import AutoFormattedTB
 from matplotlib import pyplot as plt
 
 from walkthrough import figures, models
+from walkthrough.homework import ready
 
 MODULES = ("walkthrough.behaviour", "walkthrough.bigrams", "walkthrough.corpus", "walkthrough.interventions",
            "walkthrough.one_layer.skip_trigrams", "walkthrough.two_layers.composition", "walkthrough.two_layers.induction",
@@ -26,6 +30,8 @@ def warm() -> None:
     with torch.no_grad():
         run_a_model()
         take_apart()
+        go_wrong()
+    ready.stock()
     torch.set_rng_state(state)
     draw()
 
@@ -54,6 +60,23 @@ def take_apart() -> None:
             torch.linalg.eigh(square @ square.T),
         )
         torch.linalg.qr(square), torch.kron(square, square), square.softmax(-1)
+
+
+def go_wrong() -> None:
+    """Errors, laid out as a notebook shows them, for which the files that they came through are read and parsed."""
+    model, matrix = models.tiny(1), torch.ones(2, 3)
+    laid_out = AutoFormattedTB(mode="Context")
+    for failing in (
+        lambda: model.run_with_cache(matrix),  # in torch, called by the network, called by TransformerLens
+        lambda: models.load(models.SMALL[0]).to_single_token("two tokens and more"),
+        lambda: models.load("none"),
+        lambda: einsum(matrix, matrix, "row column, column row -> row"),
+        lambda: matrix.frist,
+    ):
+        try:
+            failing()
+        except Exception:
+            laid_out.structured_traceback(*sys.exc_info())
 
 
 def draw() -> None:
