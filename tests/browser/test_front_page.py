@@ -316,8 +316,9 @@ def test_it_works_by_keyboard_alone(front):
     assert heard.errors == []
 
 
-def test_if_the_model_cannot_be_fetched_one_sentence_says_so(front):
-    page, _ = front
+def test_if_the_model_cannot_be_fetched_one_sentence_says_so(site_url, open_page):
+    page, _ = open_page(f"{site_url}/index.html", site_url, alone=True)  # whose cache holds no model yet
+    page.wait_for_selector("#wf-live[data-shown]")
     page.route("**/*.safetensors", lambda route: route.abort())
     page.fill("#wf-prompt", TYPED)
     page.wait_for_function("document.querySelector('.wf-message').textContent.includes('could not be fetched')")
