@@ -174,10 +174,11 @@ CREDIT_MISTAKES = (
 def basis_cases(seed: int) -> list[tuple]:
     """Embeddings in two bases, with W_QK and W_OV of a head in the first; the last basis is far from a turned one.
 
-    Its vectors have lengths of powers of two, between an eighth and eight: all that is right stays so in float32.
+    Its vectors have lengths of powers of two, from sixteen down to a sixteenth: in this order, and no farther apart, all
+    that is right stays so in float32.
     """
     cases = []
-    stretches = (torch.linspace(0.5, 2, 5), torch.linspace(0.5, 2, 7), torch.tensor([1.0, 8, 0.125, 2]))
+    stretches = (torch.linspace(0.5, 2, 5), torch.linspace(0.5, 2, 7), torch.tensor([16, 1, 1 / 2, 1 / 16]))
     for i, (d_vocab, d_head, stretch) in enumerate(zip((23, 31, 19), (2, 3, 2), stretches)):
         d_model, far = len(stretch), len(stretch) == 4
         first, second = (torch.linalg.qr(normal(d_model, d_model, seed=seed + 10 * i + j)).Q for j in (0, 1))
