@@ -181,8 +181,9 @@ TAKEN = {
         same("anna_hw1.ipynb.txt", "ben/hw1.ipynb.json"), {"anna": "anna_hw1.ipynb.txt", "ben": "ben/hw1.ipynb.json"}, {}),
     "a page beside the notebook": (same("anna/hw1.ipynb", "anna/hw1.html"), {"anna": "anna/hw1.ipynb"}, {"anna/hw1.html": "passed over"}),
     "what computers add": (
-        same("anna_hw1.ipynb", ".DS_Store", "__MACOSX/._anna_hw1.ipynb", ".ipynb_checkpoints/anna_hw1-checkpoint.ipynb", "notes.txt"),
-        {"anna": "anna_hw1.ipynb"}, dict.fromkeys([".DS_Store", "__MACOSX/._anna_hw1.ipynb", "notes.txt"], "passed over")),
+        same("anna_hw1.ipynb", ".DS_Store", "__MACOSX/._anna_hw1.ipynb", "._anna_hw1.ipynb", ".ipynb_checkpoints/anna_hw1-checkpoint.ipynb", "notes.txt"),
+        {"anna": "anna_hw1.ipynb"},
+        dict.fromkeys([".DS_Store", "__MACOSX/._anna_hw1.ipynb", "._anna_hw1.ipynb", "notes.txt"], "passed over")),
     "another homework": (same("anna_hw1.ipynb", "zoe_hw2.ipynb"), {"anna": "anna_hw1.ipynb"}, {"zoe_hw2.ipynb": "passed over"}),
     "folders of sections": (same("a/anna/hw1.ipynb", "b/ben/hw1.ipynb"), {"anna": "a/anna/hw1.ipynb", "ben": "b/ben/hw1.ipynb"}, {}),
     "a folder called anna_hw1": (same("anna_hw1/hw1.ipynb", "ben_hw1/hw1.ipynb"), {"anna": "anna_hw1/hw1.ipynb", "ben": "ben_hw1/hw1.ipynb"}, {}),
@@ -552,7 +553,9 @@ PAIR = same(ONE, TWO)
      ({"anna_hw1.ipynb": "old", "Anna Example_hw1.ipynb": "new"}, "name,student\nAnna Example,anna\n", {"anna": "new"}),
      ({"x/anna_hw1.ipynb": "x", "y/ben_hw1.ipynb": "y"}, "name,student\nx,anna\ny,ben\n", {"anna": "x", "ben": "y"}),
      ({MOODLE.format("Anna", 1, "a.ipynb"): "a", MOODLE.format("Anna", 1, "b.ipynb"): "b"}, f"name,student\n{MOODLE.format('Anna', 1, 'b.ipynb')},\n", {"Anna": "a"}),
-     ({"anna_hw1.html": "x", "ben_hw1.ipynb": "b"}, "name,student\nanna_hw1.html,\n", {"ben": "b"})],
+     ({"anna_hw1.html": "x", "ben_hw1.ipynb": "b"}, "name,student\nanna_hw1.html,\n", {"ben": "b"}),
+     ({MOODLE.format("Anna", 1, "a.ipynb"): "a", ONE: "b"}, f"name,student\nAnna,Anna\n{MOODLE.format('Anna', 1, 'a.ipynb')},Anna\n", {"Anna": "a"}),
+     ({"x/hw1.ipynb": "a", "x/theirs.ipynb": "b"}, "name,student\nx,anna\nx/theirs.ipynb,ben\n", {"anna": "a", "ben": "b"})],
 )  # fmt: skip
 def test_the_table_says_who_is_who_and_what_to_leave_out(course, tmp_path, files, table, expected):
     (tmp_path / "names.csv").write_text("\ufeff" + table, encoding="utf-8")
