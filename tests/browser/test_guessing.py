@@ -44,15 +44,14 @@ def test_a_guess_is_answered_in_jupyterlab_before_and_after(page, lab):
     page.evaluate("() => jupyterapp.commands.execute('notebook:run-cell')")
     which.get_by_text("Answer: one or two. You guessed: more than half").wait_for()
     much.get_by_text("Answer: 2.5 nats. You guessed: 2.25 nats.").wait_for()
-    assert "You guessed: 2.25 nats." in page.locator(".jp-RenderedText").inner_text()
+    page.locator(".jp-RenderedText", has_text="You guessed: 2.25 nats.").wait_for()
     which.get_by_label("one or two").check()
     which.get_by_text("Answer: one or two. You guessed: one or two.").wait_for()
     for theme in ("dark", "light"):
         driving.set_theme(page, theme)
-        page.wait_for_selector("#jupyterlab-splash", state="detached")
         assert driving.axe_violations(page, ".jp-OutputArea-output") == []
         driving.keep_picture(page, f"guess_{theme}")
-    page.set_viewport_size({"width": 900, "height": 900})
+    driving.resize(page, 900)
     assert which.evaluate("box => box.scrollWidth <= box.clientWidth")
     driving.keep_picture(page, "guess_narrow")
     assert driving.troubles(page) == []
@@ -67,7 +66,6 @@ def test_where_nothing_was_run_a_guess_is_text(page, lab, tmp_path):
     assert page.locator("fieldset").count() == 0
     for theme in ("dark", "light"):
         driving.set_theme(page, theme)
-        page.wait_for_selector("#jupyterlab-splash", state="detached")
         assert driving.axe_violations(page, ".jp-OutputArea-output") == []
         driving.keep_picture(page, f"guess_stored_{theme}")
     html, _ = get_exporter("offline")().from_filename(lab.root / f"{name}.ipynb")

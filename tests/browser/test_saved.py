@@ -35,7 +35,6 @@ def test_a_notebook_that_jupyterlab_saves_keeps_its_explorers(context, page, lab
     again.wait_for_function("() => document.querySelector('.wt-message').textContent.includes('does not answer')")
     for theme in ("light", "dark"):
         driving.set_theme(again, theme)
-        again.wait_for_timeout(500)
         driving.keep_picture(again, f"saved_{theme}")
     driving.close(again)
     assert outside == []
@@ -47,7 +46,7 @@ def test_a_notebook_just_opened_shows_pictures_until_it_is_trusted_and_explorers
     driving.open_notebook(page, lab, name)
     pictures = page.locator(".jp-OutputArea img")
     pictures.nth(3).wait_for()
-    assert all(width > 300 for width in pictures.evaluate_all("all => all.map(image => image.naturalWidth)"))
+    driving.loaded(page, ".jp-OutputArea img", 4)
     assert len(set(pictures.evaluate_all("all => all.map(image => image.alt)"))) == 4
     assert page.locator(".wt > p:first-child").nth(3).inner_text().startswith("This is a still picture of the")
     assert page.locator(".wt-token, .jp-OutputArea script").count() == 0
@@ -69,6 +68,7 @@ def test_a_notebook_just_opened_shows_pictures_until_it_is_trusted_and_explorers
     again.wait_for_selector(".wt-token >> nth=3")
     again.hover(".wt-token >> nth=3")
     again.wait_for_selector(".wt-body[data-query='3']")
+    again.wait_for_function("() => document.querySelectorAll('.wt[data-drawn]').length === 4")
     assert again.locator(".wt img").count() == 0
     assert outside == []
     driving.keep_picture(again, "trusted")

@@ -147,6 +147,14 @@ def test_one_person_under_two_names_is_one_row(copy):
     assert run("table", copy)[0] == 0
     assert list(rows_of(copy)) == ["ann"]
     assert list(everything(copy)) == ["ann", "cleo"]
+    with Gradebook(f"sqlite:///{copy / 'gradebook.db'}") as book:  # in another homework it is still a person's name
+        book.add_assignment("hw9")
+        book.add_submission("hw9", "bob")
+    assert run("table", copy)[0] == 0
+    with (copy / "grades" / "all.csv").open(newline="", encoding="utf-8") as stored:
+        rows = {(row["assignment"], row["student_id"]): (row["score"], row["state"]) for row in csv.DictReader(stored)}
+    assert rows["hw1", "bob"] == ("", tables.NOTHING)
+    assert rows["hw9", "bob"] == ("0.0", "")
 
 
 def test_whoever_is_asked_for_and_has_handed_nothing_in_is_named_beside_those_who_have(copy):
