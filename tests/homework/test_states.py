@@ -8,7 +8,7 @@ import pytest
 from commanding import rows_of, run
 from nbgrader.api import Gradebook
 
-from walkthrough.homework import gradebook, graded, intake, tables
+from walkthrough.homework import gradebook, graded, intake, tables, waiting
 
 WRITTEN = "Every row is mapped by the same matrix."
 
@@ -126,6 +126,20 @@ def test_marks_of_a_file_that_was_replaced_do_not_go_out_in_silence(copy):
     assert states["eve"] == ("", graded.NEVER)
     gradebook.enter(copy, "hw1", "bob", answered(copy, "newer"))
     assert graded.not_graded(copy, "hw1") == {"eve": graded.NEVER}
+    for student in ("ann", "bob"):  # now nobody's marks are of the file handed in last
+        file = copy / "submitted" / student / "hw1" / "hw1.ipynb"
+        file.write_text(file.read_text("utf-8") + " ", encoding="utf-8")
+    code, said = run("feedback", copy, "hw1")
+    assert (code, said.splitlines()[0]) == (1, f"no page for ann: {graded.NEWER}")
+    assert not (copy / "feedback" / "ann" / "hw1" / "hw1.html").exists()
+
+
+def test_one_point_waits_and_two_wait():
+    page = '<h4>hw1 (Score: 6.0 / 8.0)</h4><a href="#a">a</a> (Score: 0.0 / 1.0)<a name="a"></a> Score: 0.0 / 1.0'
+    said = waiting.said(page, {"a": 1.0})
+    assert said.startswith("<h4>hw1 (Score: 6.0 / 8.0; 1 more point waits for a person)")
+    assert said.count("not marked yet, of 1.0") == 2
+    assert "2 more points wait for a person" in waiting.said(page, {"a": 1.0, "b": 1.0})
 
 
 def test_whose_graded_notebook_is_gone_is_named(copy):

@@ -113,10 +113,12 @@ def feedback(folder: Path, assignment: str) -> list[Path]:
     missing = graded.not_graded(folder, assignment)
     there = {place.parent.name for place in (folder / "autograded").glob(f"*/{assignment}")}
     others = intake.left_out(folder, assignment) | missing.keys()
-    if not there - others:
-        raise ValueError(f"{assignment} has not been graded yet: `python -m walkthrough.homework grade` comes first")
     for student in others:
         (folder / "feedback" / student / assignment / f"{assignment}.html").unlink(missing_ok=True)
+    if there & missing.keys() and not there - others:
+        raise ValueError(graded.told(assignment, missing, "no page for "))
+    if not there - others:
+        raise ValueError(f"{assignment} has not been graded yet: `python -m walkthrough.homework grade` comes first")
     tables.write_table(folder, assignment, {})
     nbgrader = api(folder)
     nbgrader.coursedir.student_id_exclude = ",".join(sorted(others))

@@ -54,4 +54,5 @@ def said(text: str, waits: dict[str, float]) -> str:
         for pattern in (listed, shown):
             text = re.sub(pattern, r"\1not marked yet, of \2", text, count=1, flags=re.DOTALL)
     points = f"{sum(waits.values()):g}"
-    return re.sub(rf"(<h4>[^<]*\({SCORE})\)", rf"\1; {points} more points wait for a person)", text, count=1)
+    more = "1 more point waits" if points == "1" else f"{points} more points wait"
+    return re.sub(rf"(<h4>[^<]*\({SCORE})\)", rf"\1; {more} for a person)", text, count=1)
