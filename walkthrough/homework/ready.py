@@ -6,11 +6,9 @@ A fork's memory is its own: the system copies what it writes to, and neither the
 import functools
 from pathlib import Path
 
-from transformer_lens.model_bridge import TransformerBridge
-
 from walkthrough import models
 
-READY: dict[str, TransformerBridge] = {}  # as they were loaded; nothing runs them here
+READY: dict[str, models.TransformerBridge] = {}  # as they were loaded; nothing runs them here
 
 
 def stock(names: tuple[str, ...] = (*models.NAMES, *models.SMALL, "homework")) -> None:
@@ -23,7 +21,7 @@ def hand_out() -> None:
     build = models.load
 
     @functools.wraps(build)
-    def load(name: str | Path, folder: Path = models.WEIGHTS) -> TransformerBridge:
+    def load(name: str | Path, folder: Path = models.WEIGHTS) -> models.TransformerBridge:
         """The model that is ready, or one that is built."""
         there = READY.pop(name, None) if isinstance(name, str) and folder == models.WEIGHTS else None
         if there is None:
