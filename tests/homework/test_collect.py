@@ -20,10 +20,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from walkthrough.homework import __main__ as commands
+from walkthrough.homework.archives import Found
 from walkthrough.homework.collect import collect
 from walkthrough.homework.intake import counts, report
 from walkthrough.homework.names import named_for, student_id
 from walkthrough.homework.platforms import moment
+from walkthrough.homework.replaced import is_older, keep
 
 MOODLE, FLAT = "{}_{}_assignsubmission_file_/{}", "{}_{}_assignsubmission_file_{}"
 RECEIPT = """Name: {} ({})
@@ -671,6 +673,20 @@ def test_what_has_no_times_to_compare_is_replaced_and_kept(course, tmp_path):
         collect(course, "hw1", in_folder(tmp_path / str(i), {"anna_hw1.ipynb": text}))
     assert submitted(course) == {"anna": "c"}
     assert sorted(replaced(course).values()) == ["a", "b"]
+
+
+def test_what_a_zip_rounds_and_times_that_are_not_there_make_nothing_older(tmp_path):
+    older = lambda modified: is_older(None, Found("hw1.ipynb", float(modified), bytes), {"file_time": "1000"}, tmp_path)
+    assert [older(seconds) for seconds in (0, 997, 998, 999, 1000)] == [False, True, False, False, False]
+
+
+def test_of_what_is_replaced_the_same_text_is_kept_once(course):
+    file = in_folder(course / "submitted" / "anna" / "hw1", {"hw1.ipynb": "x"}) / "hw1.ipynb"
+    places = [keep(course, "hw1", "anna", {"file_time": "1000"}) for _ in range(2)]
+    file.write_text("y", encoding="utf-8")
+    places.append(keep(course, "hw1", "anna", {"file_time": "1000"}))
+    assert places[0] == places[1]
+    assert [place.read_text("utf-8") for place in places[1:]] == ["x", "y"]
 
 
 ONE_OF_CANVAS = "xdora_103_9003_hw1.ipynb"
