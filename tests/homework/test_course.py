@@ -94,7 +94,7 @@ def graded(box, tmp_path_factory):
     assert {fate.file: fate.fate for fate in fates if fate.fate != "taken"} == {"notes.txt": "passed over"}
     package = {file: file.read_bytes() for file in sandbox.PACKAGE.rglob("*.py")}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(judge, "COMPUTING", 8.0)
+        patch.setattr(judge, "COMPUTING", 12.0)
         judged = grading.grade(folder, HW)
     assert package == {file: file.read_bytes() for file in sandbox.PACKAGE.rglob("*.py")}
     with (folder / "grades" / f"{HW}.csv").open(newline="", encoding="utf-8") as stored:
