@@ -33,10 +33,10 @@ def row_kl(counts: Int[Tensor, "first second"], log_probs: Float[Tensor, "first 
     """
     if counts.shape != log_probs.shape:
         raise ValueError("counts and log_probs must be tables of the same shape")
-    first, second = counts.nonzero(as_tuple=True)  # few of all pairs
-    truth = conditional(counts)[first, second]
-    terms = truth * (truth.log() - log_probs[first, second])
-    return torch.zeros(len(counts), dtype=terms.dtype).index_add(0, first, terms)
+    seen, truth = counts > 0, conditional(counts)
+    terms = torch.zeros_like(truth)
+    terms[seen] = truth[seen] * (truth[seen].log() - log_probs[seen])
+    return terms.sum(1)
 
 
 def loss_on_counts(counts: Int[Tensor, "first second"], log_probs: Float[Tensor, "first second"]) -> Float[Tensor, ""]:
