@@ -24,8 +24,8 @@ from walkthrough.homework.archives import Found
 from walkthrough.homework.collect import collect
 from walkthrough.homework.intake import counts, report
 from walkthrough.homework.names import named_for, student_id
-from walkthrough.homework.platforms import moment
-from walkthrough.homework.replaced import is_older, keep
+from walkthrough.homework.platforms import Claim, moment
+from walkthrough.homework.replaced import is_older, is_same, keep
 
 MOODLE, FLAT = "{}_{}_assignsubmission_file_/{}", "{}_{}_assignsubmission_file_{}"
 RECEIPT = """Name: {} ({})
@@ -720,6 +720,21 @@ def test_where_both_names_have_work_the_old_names_is_kept_apart(course, tmp_path
     assert "replaced what was collected" in fate.told
     assert submitted(course) == {"Dora-X": "x"}
     assert sorted(replaced(course).values()) == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("person", "who", "file", "expected"),
+    [("name anna", "name anna", "anna_hw1.ipynb", True), ("name anna", "name anna", "ben_hw1.ipynb", False),
+     ("name anna", "name ben", "anna_hw1.ipynb", False), ("name anna", "table anna", "anna_hw1.ipynb", True),
+     ("gradescope 7", "gradescope 7", "ben_hw1.ipynb", True), ("gradescope 7", "table anna", "anna_hw1.ipynb", False)],
+)  # fmt: skip
+def test_under_another_id_a_person_is_the_platforms_number_or_one_file_once_more(tmp_path, person, who, file, expected):
+    (stored := tmp_path / "stored.ipynb").write_bytes(b"x")
+    claim = Claim("anna", who=person, person=person, scope="", called=(), inside="")
+    row = {"who": who, "file": "anna_hw1.ipynb"}
+    assert is_same(claim, Found(file, 0.0, bytes), b"x", row, stored) is expected
+    if not person.startswith("gradescope"):
+        assert not is_same(claim, Found(file, 0.0, bytes), b"y", row, stored)
 
 
 def test_two_people_with_files_of_one_name_or_one_text_stay_two(course, tmp_path):
