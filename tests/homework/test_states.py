@@ -134,6 +134,12 @@ def test_marks_of_a_file_that_was_replaced_do_not_go_out_in_silence(copy):
     assert not (copy / "feedback" / "ann" / "hw1" / "hw1.html").exists()
 
 
+def test_before_anything_is_graded_there_is_no_feedback(copy):
+    shutil.rmtree(copy / "autograded")
+    code, said = run("feedback", copy, "hw1")
+    assert (code, said.splitlines()[0].split(":")[0]) == (1, "hw1 has not been graded yet")
+
+
 def test_one_point_waits_and_two_wait():
     page = '<h4>hw1 (Score: 6.0 / 8.0)</h4><a href="#a">a</a> (Score: 0.0 / 1.0)<a name="a"></a> Score: 0.0 / 1.0'
     said = waiting.said(page, {"a": 1.0})
