@@ -31,10 +31,6 @@ SETTINGS = re.compile(
     r"|COLUMNS$|LINES$|FORCE_COLOR$|NO_COLOR$|CLICOLOR)"
 )
 
-# Linux's own allocator gives each large array back when it is done with, and the next one's pages are zeroed anew: a tenth
-# of the tests' time. Told so, it keeps them. Other systems read none of this.
-KEPT_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
-
 
 def environment(folder: Path) -> dict[str, str]:
     """This machine's environment without its settings; what Jupyter, IPython and matplotlib keep goes to the folder."""
@@ -76,8 +72,6 @@ def main() -> int:
         can_unplug = shutil.which("unshare") and shutil.which("ip")
         if can_unplug and subprocess.run([*UNPLUGGED, "true"], capture_output=True, check=False).returncode == 0:
             command, variables["WALKTHROUGH_UNPLUGGED"] = [*UNPLUGGED, *command], "1"
-        if "benchmarks" not in sys.argv[1:]:  # which measure what a learner has
-            variables |= KEPT_MEMORY
         return subprocess.run(command, env=variables, check=False).returncode
 
 

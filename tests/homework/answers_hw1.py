@@ -293,12 +293,6 @@ def basis_by_procrustes(W_E, W_E_new, W_QK, W_OV):
 
 def basis_by_truncated_inverse(W_E, W_E_new, W_QK, W_OV):
     M = torch.linalg.lstsq(W_E, W_E_new).solution
-    back = torch.linalg.pinv(M, rtol=0.02)
-    return back @ W_QK @ back.T, back @ W_OV @ M
-
-
-def basis_by_an_inverse_truncated_less(W_E, W_E_new, W_QK, W_OV):
-    M = torch.linalg.lstsq(W_E, W_E_new).solution
     back = torch.linalg.pinv(M, rtol=0.005)
     return back @ W_QK @ back.T, back @ W_OV @ M
 
@@ -966,7 +960,6 @@ WRONG = {
         (basis_turned_as_if_orthogonal, "transposed where it should be inverted"),
         (basis_by_procrustes, "that is the nearest rotation"),
         (basis_by_truncated_inverse, "a direction in which the new basis is short"),
-        (basis_by_an_inverse_truncated_less, "a direction in which the new basis is short"),
         (basis_both_as_maps, "W_QK was changed like W_OV"),
         (basis_both_as_forms, "W_OV was changed like W_QK"),
         (basis_wrong_way_round, "the change of basis is the wrong way round"),
